@@ -1,0 +1,322 @@
+/*
+ * core.h - the structures of the executor, in one place, since they hold each other.
+ *
+ *     runtime ── workers ── (deque, ready queue, caches) ── fiber: the stack a worker is on
+ *        │                                                      │
+ *        └── root scope ── scopes and groups (a tree) ── strand: what runs: a task, or a fork on a stack of its own
+ *
+ * Vocabulary
+ *   fiber   a stack with a saved context. A worker's scheduler loop always runs on some fiber and calls task functions on it.
+ *   strand  one line of execution: a task's own, or that of a fork that another worker took. It has a current scope.
+ *   task    function, argument, group; its block is also the record of its failure.
+ *   scope   the unit of cancellation; groups embed one.
+ *
+ * Memory: scopes, groups, handles and tasks come from type-stable pools (block.h) that live as long as the runtime: a stale handle
+ * is found out by its generation, never by touching unmapped memory.
+ *
+ * Locks, by rank (a holder may take only higher ones); all are leaves of a few instructions but the first:
+ *   1 timer shard · 2 group · 3 handle · 4 scope · 5 wait queue · 6 runtime lists (blocks, fibers)
+ */
+#ifndef YOKE_EXECUTOR_CORE_H
+#define YOKE_EXECUTOR_CORE_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <yoke/yoke.h>
+
+#include "atomic.h"
+#include "block.h"
+#include "config.h"
+#include "deque.h"
+#include "fiber.h"
+#include "inbox.h"
+#include "lock.h"
+#include "platform.h"
+#include "pool.h"
+#include "stack.h"
+#include "timer.h"
+#include "topology.h"
+
+#define yoke__likely(x) __builtin_expect(!!(x), 1)
+#define yoke__unlikely(x) __builtin_expect(!!(x), 0)
+#define yoke__container(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+
+struct yoke__scope;
+struct yoke__group;
+struct yoke__task;
+struct yoke__strand;
+struct yoke__worker;
+struct yoke__wait;
+
+/* ---- failure slot ------------------------------------------------------------------------------------------------------- */
+
+struct yoke__fail {
+    struct yoke__fail *next_free;
+    int code;
+    int hops, hops_lost;
+    uint64_t task_id;
+    const char *task;
+    const yoke_site *site;
+    const yoke_site *hop[YOKE_HOPS_MAX];
+    char message[YOKE_MESSAGE_MAX + 1];
+};
+
+/* ---- strand and task ---------------------------------------------------------------------------------------------------- */
+
+struct yoke__strand {
+    struct yoke__strand_head head; /* current scope; first, known to the inlined fast path */
+    struct yoke__scope *base;      /* current scope at its start: what is above must be closed at its end */
+    struct yoke__task *task;
+    struct yoke__fail *fail; /* slot of the last failure, or NULL */
+    int forks;               /* begun and not joined; counted in debug mode only */
+};
+
+struct yoke__deferred {
+    struct yoke__deferred *next;
+    yoke_fn fn;
+    void *arg;
+};
+
+struct yoke__slot_value {
+    struct yoke__slot_value *next;
+    const yoke_slot *slot;
+    void *value;
+};
+
+/* Between uses a block has the fields marked (z) zero, so that a spawn need not write them. */
+struct yoke__task {
+    struct yoke__node node; /* free list; inbox; list of failures */
+    struct yoke__strand strand;
+    yoke_fn fn;
+    void *arg;
+    struct yoke__group *group; /* NULL: the root */
+    const char *name;
+    const yoke_site *site;
+    uint64_t id;                      /* (z) 0: nobody has asked yet */
+    struct yoke__deferred *deferred;  /* (z) last registered first */
+    struct yoke__slot_value *slots;   /* (z) */
+    struct yoke__handle *handle;      /* (z) */
+    struct yoke__worker *pin;         /* (z) the only worker it may run on */
+    uint8_t class;                    /* enum yoke__block_class it came from, or YOKE__TASK_HEAP, YOKE__TASK_FRAME */
+    int result;
+} __attribute__((aligned(16))); /* the copied argument follows */
+enum { YOKE__TASK_HEAP = 254, YOKE__TASK_FRAME = 255 };
+
+/* ---- scope -------------------------------------------------------------------------------------------------------------- */
+
+enum yoke__cancel {
+    YOKE__CANCEL_NONE = 0,
+    YOKE__CANCEL_ASKED,    /* yoke_*_cancel */
+    YOKE__CANCEL_DEADLINE, /* its own deadline */
+    YOKE__CANCEL_FAILURE,  /* group policy */
+    YOKE__CANCEL_LEFT,     /* left open: misnested or forgotten */
+    YOKE__CANCEL_SHUTDOWN, /* yoke_stop, signal */
+};
+
+enum yoke__scope_kind { YOKE__SCOPE_PLAIN, YOKE__SCOPE_GROUP, YOKE__SCOPE_TASK, YOKE__SCOPE_BINDING, YOKE__SCOPE_ROOT };
+
+struct yoke__scope {
+    struct yoke__scope_head head; /* memo; first, known to the inlined fast path */
+    struct yoke__scope *parent;   /* enclosing scope; NULL for the root's */
+    uint64_t generation;          /* run id << 40 | count; changed under `lock` when the scope is left */
+    struct yoke__strand *owner;
+    uint8_t kind;
+    uint8_t shield;
+    uint8_t linked;      /* in parent's list of children; written under the parent's lock, top down */
+    uint8_t leaving;
+    struct yoke__lock lock;
+    uint32_t cancel;     /* enum yoke__cancel; set once, under lock, after the fields below */
+    int reason;
+    const yoke_site *cancel_site;
+    uint64_t cancel_task;
+    int64_t deadline;    /* its own; YOKE_NEVER: none. Written under lock */
+    const char *name;
+    const yoke_site *site;
+    struct yoke__scope *binding; /* the nearest scope, this one included, that binds a local */
+    const yoke_local *key;
+    void *value;
+    /* who blocks in here, for cancelling and for the dump; under lock */
+    struct yoke__wait *waits;
+    struct yoke__scope *children, *sibling, **back;
+    uint32_t pins;                 /* cancellers that look at this scope; top bit: the closer sleeps on it */
+    struct yoke__scope *walk_next; /* queue of cancels to carry out (runtime.walks) */
+    struct yoke__scope *work_next; /* the walker's own list */
+    struct yoke__timer timer;
+};
+
+/* ---- waiting ------------------------------------------------------------------------------------------------------------ */
+
+/*
+ * A wait: one strand, several sources, one winner.
+ *   ARMING -> PARKED   by the post-switch hook, when the stack is left                  (yoke__wait_block)
+ *   ARMING -> fired    a source was first; the waiter never sleeps                      (yoke__wait_fire)
+ *   PARKED -> fired    a source was first; it owns the fiber and makes it runnable      (yoke__wait_fire)
+ */
+enum { YOKE__WAIT_ARMING = 0, YOKE__WAIT_PARKED = 1, YOKE__WAIT_FIRED = 2 };
+enum { YOKE__FIRE_DONE = 0, YOKE__FIRE_CANCEL, YOKE__FIRE_TIME, YOKE__FIRE_CLOSED };
+
+struct yoke__wait {
+    uint32_t state; /* one of the above, or YOKE__WAIT_FIRED + code */
+    struct yoke__fiber *fiber;
+    struct yoke__strand *strand;
+    const char *what; /* for the dump: "sleep", "close", ... */
+    /* registry of its scope, under the scope's lock */
+    struct yoke__scope *scope;
+    struct yoke__wait *next, **back;
+};
+
+/* First in, first out; the node lives in the waiter's frame. */
+struct yoke__waitq_node {
+    struct yoke__waitq_node *next, **back; /* back == NULL: not in a queue */
+    struct yoke__wait *wait;
+    int result;
+};
+struct yoke__waitq {
+    struct yoke__waitq_node *first, **last;
+};
+
+/* ---- group -------------------------------------------------------------------------------------------------------------- */
+
+#define YOKE__LIVE_BIAS ((int64_t)1 << 40)
+
+struct yoke__group {
+    struct yoke__scope scope; /* first */
+    uint8_t policy;
+    uint8_t exact; /* children are counted one by one under lock: limit */
+    uint8_t failed;
+    uint8_t cut;   /* enum yoke__cut bits, atomic */
+    int first_code;
+    /* owner's strand only */
+    int64_t spawned, done;
+    struct yoke__wait *owner_wait; /* set before the bias is taken from live */
+    /*
+     * Children spawned by members minus children ended outside of the owner's close, plus YOKE__LIVE_BIAS until the owner
+     * has taken it away and put in its own balance: from then on the number of children alive. Reaches 0 once.
+     */
+    int64_t live __attribute__((aligned(64)));
+    uint64_t member_spawned;
+    struct yoke__lock lock; /* everything below */
+    unsigned limit, alive;
+    struct yoke__waitq room;
+    uint64_t failures, cancelled;
+    size_t kept;
+    struct yoke__task *first_kept, *last_kept;
+    struct yoke__fail *first_fail; /* the slot of the first failure, moved to the owner at close */
+    struct yoke__handle *handles;
+    struct yoke_token *tokens;
+};
+enum yoke__cut { YOKE__CUT_OWN_DEADLINE = 1, YOKE__CUT_ENCLOSING = 2 };
+
+struct yoke__handle {
+    struct yoke__handle *next; /* the group's list; free list */
+    struct yoke__task *task;   /* while it lives */
+    uint64_t generation;       /* changed under lock when closed */
+    struct yoke__lock lock;
+    uint32_t status;           /* enum yoke_task_status */
+    int result;
+    bool closed;
+    struct yoke__scope *scope; /* the child's own, while it lives */
+    struct yoke__waitq waiters;
+};
+
+/* ---- worker ------------------------------------------------------------------------------------------------------------- */
+
+enum { YOKE__TAG_FORK = 0, YOKE__TAG_TASK = 1, YOKE__TAG_MASK = 7 };
+
+struct yoke__worker {
+    struct yoke__head head;   /* forks and tasks; first, known to the inlined fast path */
+    struct yoke__deque ready; /* fibers to resume; first in first out; the owner takes from the top like everybody else */
+    struct yoke__inbox inbox; /* what only this worker may run */
+    struct yoke__node *pinned;     /* taken from the inbox, first first */
+    struct yoke_runtime *rt;
+    struct yoke__fiber *fiber;     /* the stack it is on */
+    struct yoke__fiber native;     /* the thread's own stack */
+    uintptr_t stack_half;          /* head.stack_low, but for debug mode */
+    struct yoke__fiber *spare;     /* fibers that wait in the scheduler loop */
+    int spares;
+    int index;
+    uint32_t tick, random;
+    uint32_t woken_run;            /* woken fibers resumed since the deque had its turn */
+    bool searching;                /* counted in rt->searching */
+    int64_t asked_since;           /* first time in this search that only hidden work was found; 0: not */
+    struct yoke__group *batch;     /* completions not yet taken from batch->live */
+    int64_t batched;
+    uint64_t next_id;
+    struct yoke__block_cache blocks;
+    const int *victims;            /* the others, near before far */
+    const int *levels;             /* ends of equally near stretches of victims[]; levels[nlevels - 1] == number of victims */
+    int nlevels;
+    const cpu_set_t *cpus;         /* where it is bound, or NULL */
+    pthread_t thread;
+    uint32_t parked __attribute__((aligned(64))); /* futex: 1 while asleep or about to be */
+};
+
+/* ---- runtime ------------------------------------------------------------------------------------------------------------ */
+
+enum { YOKE__MAX_WORKERS = 1024, YOKE__SLEEPER_WORDS = YOKE__MAX_WORKERS / 64 };
+
+struct yoke_runtime {
+    uint64_t epoch; /* incremented by every cancel, after the scope was marked */
+    /* the idle protocol: park.c */
+    int32_t parked __attribute__((aligned(64)));
+    int32_t searching;
+    uint64_t sleepers[YOKE__SLEEPER_WORDS];
+    uint32_t stopping;
+    struct yoke__inbox inject __attribute__((aligned(64))); /* from threads that are no workers */
+    /* cancels to carry out: scope.c */
+    struct yoke__scope *walks __attribute__((aligned(64)));
+    uint32_t walks_pending;
+    /* set once at start */
+    struct yoke__config config;
+    uint64_t run_id;
+    int nworkers;
+    struct yoke__worker **workers;
+    struct yoke__plan plan;
+    bool membarrier;
+    int64_t spin_ns;
+    yoke_options options;
+    char name[16];
+    struct yoke__stack_pool stacks;
+    struct yoke__timers timers;
+    struct yoke__pool pool;
+    struct yoke__block_pool blocks;
+    struct yoke__lock fibers_lock;
+    struct yoke__fiber *fibers; /* spares beyond the workers' own */
+    struct yoke__scope root;
+    struct yoke__task main;
+    int result;
+    struct yoke__node signal_node; /* signals.c */
+    uint32_t signals_seen;
+    uint32_t finished; /* futex: 1 when main has ended */
+    /* yoke_start */
+    yoke_token *token;
+    int started_code;
+    uint32_t started; /* futex */
+    uint32_t stop_asked;
+    struct yoke__wait *stop_wait;
+    struct yoke__lock stop_lock;
+};
+
+static inline struct yoke__worker *yoke__self(void)
+{
+    return (struct yoke__worker *)(void *)yoke__fast_self();
+}
+
+/* Names the calling thread's worker; NULL: none. */
+void yoke__set_self(struct yoke__worker *w);
+
+static inline struct yoke__strand *yoke__current(struct yoke__worker *w)
+{
+    return (struct yoke__strand *)(void *)w->head.strand;
+}
+
+static inline struct yoke__scope *yoke__strand_scope(const struct yoke__strand *strand)
+{
+    return (struct yoke__scope *)(void *)strand->head.scope;
+}
+
+#endif

@@ -1,0 +1,235 @@
+/*
+ * deque.c - the slow paths of the split deque. The argument is at the head of deque.h.
+ */
+#include "deque.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "platform.h"
+
+#ifdef YOKE_SHRUNKEN
+enum { FIRST_CAPACITY = 4 };
+#else
+enum { FIRST_CAPACITY = 256 };
+#endif
+
+enum { FIRST_INDEX = 8 };
+
+#ifdef YOKE_TEST_HOOKS
+void (*yoke__deque_hook)(int step, struct yoke__deque *d);
+#define hook(step, d) ((yoke__deque_hook != NULL) ? yoke__deque_hook((step), (d)) : (void)0)
+#else
+#define hook(step, d) ((void)0)
+#endif
+
+/* Before the slots of each array. */
+struct array {
+    void *next; /* retired */
+    int64_t mask;
+    int64_t pad[6];
+};
+
+static struct array *header(void **slots)
+{
+    return (struct array *)(void *)slots - 1;
+}
+
+static void **new_array(int64_t capacity)
+{
+    struct array *array = yoke__os_alloc(sizeof *array + (size_t)capacity * sizeof(void *), 64);
+    if (array == NULL)
+        return NULL;
+    array->next = NULL;
+    array->mask = capacity - 1;
+    void **slots = (void **)(void *)(array + 1);
+    memset(slots, 0, (size_t)capacity * sizeof(void *));
+    return slots;
+}
+
+static void set_room(struct yoke__deque *d, int64_t top)
+{
+    d->room = d->always_public || d->slow_only ? INT64_MIN : top + d->capacity;
+}
+
+int yoke__deque_init(struct yoke__deque *d, bool always_public)
+{
+    memset(d, 0, sizeof *d);
+    d->slots = new_array(FIRST_CAPACITY);
+    if (d->slots == NULL)
+        return -ENOMEM;
+    d->capacity = FIRST_CAPACITY;
+    d->mask = FIRST_CAPACITY - 1;
+    d->bottom = d->top = FIRST_INDEX;
+    d->split = (uint64_t)FIRST_INDEX * 2;
+    d->always_public = always_public;
+    d->hungry = always_public;
+    set_room(d, d->top);
+    return 0;
+}
+
+void yoke__deque_destroy(struct yoke__deque *d)
+{
+    if (d->slots != NULL)
+        yoke__os_free(header(d->slots));
+    while (d->retired != NULL) {
+        struct array *array = d->retired;
+        d->retired = array->next;
+        yoke__os_free(array);
+    }
+    d->slots = NULL;
+}
+
+void yoke__deque_slow_only(struct yoke__deque *d)
+{
+    d->slow_only = 1;
+    set_room(d, yoke__load_relaxed(&d->top));
+}
+
+/* ---- owner ------------------------------------------------------------------------------------------------------------ */
+
+int yoke__deque_grow(struct yoke__deque *d)
+{
+    int64_t top = yoke__load_acquire(&d->top), bottom = d->bottom; /* slots below top are free; pairs with yoke__deque_steal() */
+    set_room(d, top);
+    if (bottom < top + d->capacity)
+        return 0;
+    void **slots = new_array(d->capacity * 2);
+    if (slots == NULL)
+        return -ENOMEM;
+    int64_t mask = d->capacity * 2 - 1;
+    for (int64_t i = top; i < bottom; i++)
+        slots[i & mask] = yoke__load_relaxed(&d->slots[i & d->mask]);
+    struct array *old = header(d->slots);
+    old->next = d->retired;
+    d->retired = old;
+    d->capacity *= 2;
+    d->mask = mask;
+    yoke__store_release(&d->slots, slots); /* contents and mask; pairs with yoke__deque_steal() */
+    set_room(d, top);
+    return 0;
+}
+
+/* Makes the older half of the private items public, at least one, if nothing is public. */
+static bool answer(struct yoke__deque *d)
+{
+    int64_t bottom = d->bottom;
+    if (d->always_public) {
+        yoke__store_seq(&d->split, (uint64_t)bottom * 2); /* store-load against yoke__park(), which has no membarrier */
+        return true;
+    }
+    uint64_t split = yoke__load_relaxed(&d->split); /* our own last word, or a raiser's; the exchange confirms it */
+    int64_t s = (int64_t)(split >> 1), top = yoke__load_relaxed(&d->top);
+    if ((split & 1) != 0)
+        s = top; /* while tentative, everything from top on is ours */
+    else if (s > top)
+        return true; /* something is public already */
+    hook(4, d);
+    /*
+     * Not a plain store: between the look at split and now a raise may have been settled and its items taken, and the split
+     * must never sink below top. Releases the items; pairs with yoke__deque_steal(). A failure: the raiser has published.
+     */
+    yoke__cas_acq_rel(&d->split, &split, (uint64_t)(s + (bottom - s + 1) / 2) * 2);
+    return true;
+}
+
+int yoke__deque_push_slow(struct yoke__deque *d, void *item)
+{
+    int64_t b = d->bottom;
+    if (b >= d->room) {
+        int rc = yoke__deque_grow(d);
+        if (rc < 0)
+            return rc;
+    }
+    yoke__store_relaxed(&d->slots[b & d->mask], item);
+    yoke__store_release(&d->bottom, b + 1); /* pairs with yoke__deque_raise() */
+    return yoke__load_relaxed(&d->hungry) != 0 && answer(d); /* pairs with yoke__deque_ask() */
+}
+
+void *yoke__deque_pop_slow(struct yoke__deque *d)
+{
+    for (;;) {
+        int64_t bottom = d->bottom;
+        uint64_t split = yoke__load_seq(&d->split); /* store-load against a raiser's exchange */
+        int64_t top = yoke__load_seq(&d->top);      /* store-load against thieves' exchanges */
+        if (bottom <= top)
+            return NULL;
+        if ((split & 1) != 0) {
+            /* A raise is under way: nothing can be taken. We settle it: all below ours becomes public. */
+            if (!yoke__cas_seq(&d->split, &split, (uint64_t)(bottom - 1) * 2)) /* store-load against the raiser's last exchange */
+                continue;
+            yoke__store_release(&d->bottom, bottom - 1);
+            return yoke__load_relaxed(&d->slots[(bottom - 1) & d->mask]);
+        }
+        int64_t s = (int64_t)(split >> 1);
+        if (s < bottom) { /* a raise was withdrawn meanwhile: the item is private */
+            yoke__store_relaxed(&d->bottom, bottom - 1);
+            yoke__compiler_barrier(); /* as in yoke__deque_pop() */
+            if ((uint64_t)(bottom - 1) * 2 + 1 >= yoke__load_relaxed(&d->split))
+                return yoke__load_relaxed(&d->slots[(bottom - 1) & d->mask]);
+            yoke__store_release(&d->bottom, bottom);
+            continue;
+        }
+        if (s - top == 1) {
+            void *item = yoke__load_relaxed(&d->slots[top & d->mask]);
+            if (yoke__cas_seq(&d->top, &top, top + 1)) /* against thieves; bottom == split == the new top: empty */
+                return item;
+            continue;
+        }
+        int64_t lower = top + (s - top) / 2;
+        if (!yoke__cas_seq(&d->split, &split, (uint64_t)lower * 2 + 1)) /* store-load against thieves' look at split */
+            continue;
+        hook(1, d);
+        if (yoke__load_seq(&d->top) < lower) {
+            yoke__store_release(&d->split, (uint64_t)lower * 2); /* pairs with yoke__deque_steal() and yoke__deque_raise() */
+            yoke__store_release(&d->bottom, bottom - 1);
+            return yoke__load_relaxed(&d->slots[(bottom - 1) & d->mask]);
+        }
+        yoke__store_release(&d->split, (uint64_t)s * 2); /* too late for these: as it was */
+    }
+}
+
+/* ---- thieves ---------------------------------------------------------------------------------------------------------- */
+
+enum yoke__steal yoke__deque_steal(struct yoke__deque *d, void **item)
+{
+    int64_t top = yoke__load_seq(&d->top);      /* before split; against the owner's lowering */
+    uint64_t split = yoke__load_seq(&d->split); /* see the head of deque.h */
+    int64_t s = (int64_t)(split >> 1);
+    if ((split & 1) != 0 || top >= s)
+        return yoke__load_relaxed(&d->bottom) > top ? YOKE__STEAL_HIDDEN : YOKE__STEAL_EMPTY; /* a hint */
+    void **slots = yoke__load_acquire(&d->slots); /* pairs with yoke__deque_grow() */
+    void *got = yoke__load_relaxed(&slots[top & header(slots)->mask]);
+    if (!yoke__cas_seq(&d->top, &top, top + 1)) /* against other takers and the owner's lowering */
+        return YOKE__STEAL_LOST;
+    *item = got;
+    return YOKE__STEAL_GOT;
+}
+
+bool yoke__deque_raise(struct yoke__deque *d)
+{
+    uint32_t free = 0;
+    if (d->always_public || yoke__load_relaxed(&d->raising) != 0 || !yoke__cas_acq_rel(&d->raising, &free, 1)) /* pairs with the release below */
+        return false;
+    bool raised = false;
+    uint64_t split = yoke__load_seq(&d->split);
+    int64_t s0 = (int64_t)(split >> 1);
+    int64_t top = yoke__load_seq(&d->top); /* after split: only rises, so top >= s0 stays true */
+    int64_t bottom = yoke__load_acquire(&d->bottom); /* the items' contents; pairs with yoke__deque_push() */
+    if ((split & 1) == 0 && top >= s0 && bottom > s0) {
+        int64_t s1 = s0 + (bottom - s0 + 1) / 2;
+        uint64_t tentative = (uint64_t)s1 * 2 + 1;
+        if (yoke__cas_seq(&d->split, &split, tentative)) { /* store-load against the owner's pop, by the barrier */
+            hook(2, d);
+            if (yoke__os_membarrier() < 0)
+                yoke__panic("membarrier stopped working");
+            hook(3, d);
+            bottom = yoke__load_acquire(&d->bottom); /* pairs with yoke__deque_push() and yoke__deque_pop() */
+            int64_t settled = bottom >= s1 ? s1 : bottom > s0 ? bottom : s0;
+            yoke__cas_seq(&d->split, &tentative, (uint64_t)settled * 2); /* a failure: the owner has settled it */
+            raised = true;
+        }
+    }
+    yoke__store_release(&d->raising, 0); /* pairs with the exchange above */
+    return raised;
+}

@@ -1,0 +1,153 @@
+/*
+ * deque.h - the split work-stealing deque.
+ *
+ * One owner pushes and pops at the bottom, anybody takes at the top. Items in [top, split) are public; those in [split, bottom) are
+ * private to the owner, who uses them without fence and without atomic read-modify-write. After Chase and Lev, "Dynamic circular
+ * work-stealing deque", SPAA 2005; orders after Le, Pop, Cohen, Zappa Nardelli, PPoPP 2013; the split after Dijk and van de Pol,
+ * "Lace", MuCoCoS 2014. New here: an unanswered thief can raise the split itself.
+ *
+ * Who may call: push, push_public, pop, sated, init, destroy - the owner. steal, ask, raise, any - any worker thread of
+ * the runtime, the owner too (a deque whose owner only pushes publicly and steals is a first-in first-out queue).
+ *
+ * The words. `bottom`, `slots`, `mask`, `room`: the owner's. `top`: only rises, by compare-exchange of whoever takes item `top`.
+ * `split`: index << 1 | tentative, written by the owner and by raising thieves, who use compare-exchange on a value without the
+ * tentative bit. Indices are 64 bits and start above 0, so that bottom - 1 of an empty deque is a valid index.
+ *
+ * Taking (steal): load top = t, then split = s (both seq_cst); nothing to take if s is tentative or t >= s. Load slots (acquire) and
+ * the item, then exchange top t -> t + 1. The item is read before the exchange: afterwards the owner may reuse the slot. If the owner
+ * reused it before, top has moved and the exchange fails. A lost exchange is LOST, not EMPTY.
+ *
+ * Lowering (the owner takes back public items, n >= 2): exchange split (s,0) -> (s',tentative) with top < s' < s, then load top again.
+ * If still top < s', the items in [s', s) can no longer be taken: a thief takes item i >= s' only if it loaded top == i after our load
+ * (top only rises), hence, all being seq_cst, loads split after our exchange and sees it tentative or lowered. Then (s',0) is
+ * stored. Otherwise (s,0) is restored; nobody else has written split meanwhile, since it was tentative. With n == 1 the owner takes
+ * the item as a thief does.
+ *
+ * Publishing: everything, by storing (bottom,0) (release), at any time when no lowering of the owner's own is under way: no split can be
+ * higher. A part, by exchange of the value of split that was looked at: between the look and a plain store a raise could be settled
+ * and its items taken, and the split would sink below top. A raiser's pending exchange then fails.
+ *
+ * Raising (a thief finds top >= s0, nothing public, but bottom > s0): under the try-lock `raising`, exchange split (s0,0) -> (s1,1) with
+ * s0 < s1 <= bottom as seen; then a barrier in all threads (membarrier); then read bottom again. The owner's pop of a private item
+ * stores bottom = b and then loads split, with a compiler barrier only. Either its store is before the barrier, and the raiser
+ * sees bottom <= b, or its load is after it, and it sees s1, goes the slow way if b < s1, and settles the matter itself by exchanging
+ * split (s1,1) for something without the bit. If bottom is still >= s1, all of [s0, s1) is there, and the raiser exchanges (s1,1) ->
+ * (s1,0): public. If it is lower, the raiser exchanges to the lower value: items in [s0, bottom) are untouched: later pops below s1
+ * would have gone the slow way and changed split. While split is tentative nothing can be taken: the public part was empty when it
+ * was set (no thief with an older view can win item i: it would need s > i >= top >= s0, and every lowering below s since then made
+ * sure that top < s0). The owner's view of tentative in its slow pop is therefore: everything in [top, bottom) is mine until I settle.
+ * The try-lock keeps a second raiser from setting the same (s1,1) again, so the final exchange means our own raise.
+ *
+ * Without membarrier(2) (always_public): every push goes the slow way and publishes at once with seq_cst stores, so the private part is
+ * always empty and nothing is ever raised.
+ *
+ * Growing: the owner copies [top, bottom) to an array of twice the size and publishes `slots` (release); thieves read the mask from the
+ * array they read the item from. Outgrown arrays stay until the deque is destroyed, so that slow thieves read valid memory.
+ *
+ * Progress: push, pop, steal are lock-free (a pop retries only when a thief took an item or a raise was settled); a raiser that is
+ * preempted under the try-lock stops other raisers only.
+ */
+#ifndef YOKE_EXECUTOR_DEQUE_H
+#define YOKE_EXECUTOR_DEQUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <yoke/detail/deque_layout.h>
+
+#include "atomic.h"
+
+enum yoke__steal {
+    YOKE__STEAL_EMPTY,  /* nothing there */
+    YOKE__STEAL_HIDDEN, /* nothing public, but private items */
+    YOKE__STEAL_LOST,   /* somebody else was faster: try again */
+    YOKE__STEAL_GOT
+};
+
+/* 0 or -ENOMEM. */
+int yoke__deque_init(struct yoke__deque *d, bool always_public);
+void yoke__deque_destroy(struct yoke__deque *d);
+
+/* Every push takes the slow path from now on (debug mode). */
+void yoke__deque_slow_only(struct yoke__deque *d);
+
+/* The slow path of push: grows, answers hungry thieves. 1: something was published, wake somebody; 0; -ENOMEM: not pushed. */
+int yoke__deque_push_slow(struct yoke__deque *d, void *item);
+int yoke__deque_grow(struct yoke__deque *d);
+
+/* The bottom item is public or gone: takes it back, with others above the new split. NULL: empty. */
+void *yoke__deque_pop_slow(struct yoke__deque *d);
+
+enum yoke__steal yoke__deque_steal(struct yoke__deque *d, void **item);
+
+/* Raises the split of a victim that has not answered. True: something may be public now. */
+bool yoke__deque_raise(struct yoke__deque *d);
+
+#ifdef YOKE_TEST_HOOKS
+/* Called between the steps of a lowering (1), a raise (2, 3) and an answer (4). */
+extern void (*yoke__deque_hook)(int step, struct yoke__deque *d);
+#endif
+
+/* As the inlined fork does it. */
+static inline int yoke__deque_push(struct yoke__deque *d, void *item)
+{
+    int64_t b = d->bottom;
+    /* hungry: pairs with yoke__deque_ask(); a late sight is made good by the raise */
+    if (__builtin_expect(b >= d->room || yoke__load_relaxed(&d->hungry) != 0, 0))
+        return yoke__deque_push_slow(d, item);
+    yoke__store_relaxed(&d->slots[b & d->mask], item);
+    yoke__store_release(&d->bottom, b + 1); /* the item's contents; pairs with yoke__deque_raise() */
+    return 0;
+}
+
+/* Pushes and publishes everything. 0 or -ENOMEM. The caller wakes a sleeper. */
+static inline int yoke__deque_push_public(struct yoke__deque *d, void *item)
+{
+    int64_t b = d->bottom;
+    if (__builtin_expect(b >= d->room, 0)) {
+        int rc = yoke__deque_push_slow(d, item);
+        if (rc < 0)
+            return rc;
+    } else {
+        yoke__store_relaxed(&d->slots[b & d->mask], item);
+        yoke__store_release(&d->bottom, b + 1); /* pairs with yoke__deque_raise() */
+    }
+    if (__builtin_expect(d->always_public, 0))
+        yoke__store_seq(&d->split, (uint64_t)(b + 1) * 2); /* store-load against yoke__park(), which has no membarrier */
+    else
+        yoke__store_release(&d->split, (uint64_t)(b + 1) * 2); /* the item's contents; pairs with yoke__deque_steal() */
+    return 0;
+}
+
+/* The item pushed last that nobody has taken, or NULL. */
+static inline void *yoke__deque_pop(struct yoke__deque *d)
+{
+    int64_t b = d->bottom - 1;
+    yoke__store_relaxed(&d->bottom, b);
+    yoke__compiler_barrier(); /* the processor's half of this store-load pair is the raiser's membarrier */
+    if (__builtin_expect((uint64_t)b * 2 + 1 >= yoke__load_relaxed(&d->split), 1)) /* pairs with yoke__deque_raise() */
+        return yoke__load_relaxed(&d->slots[b & d->mask]);
+    yoke__store_release(&d->bottom, b + 1);
+    return yoke__deque_pop_slow(d);
+}
+
+/* True if the deque may hold an item, private ones included. */
+static inline bool yoke__deque_any(const struct yoke__deque *d)
+{
+    return yoke__load_acquire(&d->bottom) > yoke__load_relaxed(&d->top); /* a hint; exact after the barrier in yoke__park() */
+}
+
+/* Raises the owner's flag; written only if it is down, so that waiting thieves do not disturb it. */
+static inline void yoke__deque_ask(struct yoke__deque *d)
+{
+    if (yoke__load_relaxed(&d->hungry) == 0)
+        yoke__store_relaxed(&d->hungry, 1); /* pairs with yoke__deque_push() */
+}
+
+static inline void yoke__deque_sated(struct yoke__deque *d)
+{
+    if (!d->always_public)
+        yoke__store_relaxed(&d->hungry, 0);
+}
+
+#endif

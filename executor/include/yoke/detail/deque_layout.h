@@ -1,0 +1,31 @@
+/*
+ * yoke/detail/deque_layout.h - the layout of a worker's deque, which the inlined fork and join use. See executor/deque.h.
+ */
+#ifndef YOKE_DETAIL_DEQUE_LAYOUT_H
+#define YOKE_DETAIL_DEQUE_LAYOUT_H
+
+#include <stdint.h>
+
+struct yoke__deque {
+    /* written by the owner only */
+    int64_t bottom; /* next free index */
+    void **slots;   /* circular; the array's header lies before it */
+    int64_t mask;   /* capacity - 1 */
+    int64_t room;   /* push takes the slow path from this index on */
+    char pad0[32];
+    /* written by the owner and by thieves that want more */
+    uint64_t split;   /* first private index << 1 | tentative */
+    uint32_t hungry;  /* somebody wants work */
+    uint32_t raising; /* try-lock among raising thieves */
+    char pad1[48];
+    /* written by whoever takes from the public part */
+    int64_t top;
+    char pad2[56];
+    /* cold, the owner's */
+    void *retired;      /* arrays that were outgrown */
+    int64_t capacity;
+    uint32_t always_public, slow_only;
+    char pad3[40];
+} __attribute__((aligned(64)));
+
+#endif

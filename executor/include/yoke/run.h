@@ -1,0 +1,86 @@
+/*
+ * yoke/run.h - the one entry point: sets up workers, runs a main task, tears everything down.
+ */
+#ifndef YOKE_RUN_H
+#define YOKE_RUN_H
+
+#include <yoke/base.h>
+
+YOKE_BEGIN_DECLS
+
+typedef struct yoke_runtime yoke_runtime;
+
+/*
+ * Options. Every field may be left 0: then the environment (YOKE_*), the configuration file, and the built-in default decide, in
+ * that order of strength; a field set here is stronger than all of them. A bad value makes yoke_run return -EINVAL after one line
+ * to `report` that names the key and where it stood. Initialise with YOKE_OPTIONS(...), which sets `size`.
+ */
+typedef struct yoke_options {
+    size_t size;               /* sizeof(yoke_options) as the caller knows it */
+    const char *name;          /* of this runtime, in reports and thread names; copied; default "yoke" */
+    const char *config_file;   /* INI file to read; default the environment's YOKE_CONFIG; none if neither is set */
+    int workers;               /* worker threads; default one per core this process may use (affinity, cgroup quota) */
+    const char *bind;          /* "none" (default), "core", "pu", "numa", or a list such as "core:0-3,package:1.core:0" */
+    const char *reactor_bind;  /* the same for the runtime's service threads; default "none" */
+    size_t stack_size;         /* bytes of address space per stack, guard included; a power of two >= 32768; default 65536 */
+    const char *guards;        /* "auto" (default), "light", "mprotect" or "none" */
+    int64_t spin_ns;           /* how long an idle worker searches before it parks; default 50 us; -1: park at once */
+    const char *steal_order;   /* "near" (default) or "random" */
+    const char *membarrier;    /* feature switches: "on" (default) or "off"; off: the system call is never made */
+    const char *slice;
+    const char *hwloc;
+    int pool_files;            /* most threads for blocking jobs, per kind; defaults 16, 4 and 16 */
+    int pool_names;
+    int pool_user;
+    int report_k;              /* failures a group keeps whole; default 64 */
+    const char *debug;         /* "on": extra checks (misuse of forks, shields without deadline); default "off" */
+    const char *overflow_handler; /* "on": a stack overflow is reported with the task's name before the process aborts */
+    bool signals;              /* SIGINT and SIGTERM: the first cancels the root scope, the second has its default action */
+    int64_t cleanup_grace;     /* ns a task's deferred functions may take together; default 5 s */
+    void (*report)(void *ctx, const char *line); /* one line, no newline; any thread; must not block. Default: stderr */
+    void *report_ctx;
+} yoke_options;
+
+#define YOKE_OPTIONS(...) (&(yoke_options){ .size = sizeof(yoke_options), __VA_ARGS__ })
+
+/*
+ * Runs `main` as the root task and waits, in the calling thread, until it and everything it started has ended; joins every thread,
+ * releases everything, returns what main returned. A failing main is reported. `options` may be NULL.
+ *
+ * Errors of its own (main was not entered): -EINVAL bad option or configuration; -ENOMEM, -EAGAIN and others as the system gave
+ * them when start-up failed (undone); -EBUSY called inside a task. They too are reported. Blocks the calling thread. Runtimes on
+ * several threads are independent of each other; another run afterwards works.
+ */
+YOKE_API YOKE_MUST_CHECK int yoke_run(yoke_fn main, void *arg, const yoke_options *options);
+
+/*
+ * The same beside the calling thread, for libraries: starts a runtime whose root task waits for work that threads bring through
+ * tokens (yoke/post.h, yoke_runtime_token). *rt belongs to the caller until yoke_stop. Errors as yoke_run. Must not be called in
+ * a task (-EBUSY).
+ */
+YOKE_API YOKE_MUST_CHECK int yoke_start(yoke_runtime **rt, const yoke_options *options);
+
+/*
+ * Cancels what still runs in `rt`, waits for it, joins every thread, releases everything. Blocks the calling thread. 0, or the
+ * first failure of a task that a token started. -EBUSY in a task of any runtime; then nothing has happened.
+ */
+YOKE_API int yoke_stop(yoke_runtime *rt);
+
+/* How many workers the current runtime has; -ENOTRECOVERABLE outside of a task. */
+YOKE_API int yoke_workers(void);
+
+/* The index of the worker this task runs on right now, 0 .. yoke_workers() - 1. It may have changed after any call that can wait. */
+YOKE_API int yoke_worker_index(void);
+
+/*
+ * Writes the tree of groups and blocked tasks, with what each waits for and where, as text to `fd`; for debugging, any time. The
+ * picture is taken while the others go on. In a task of the runtime to show; -ENOTRECOVERABLE elsewhere, or the error of write(2).
+ */
+YOKE_API int yoke_dump(int fd);
+
+/* The same for a started runtime, from any thread. */
+YOKE_API int yoke_runtime_dump(yoke_runtime *rt, int fd);
+
+YOKE_END_DECLS
+
+#endif

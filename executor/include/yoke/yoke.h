@@ -1,0 +1,19 @@
+/*
+ * yoke/yoke.h - all of yoke.
+ */
+#ifndef YOKE_YOKE_H
+#define YOKE_YOKE_H
+
+#include <yoke/base.h>
+#include <yoke/blocking.h>
+#include <yoke/fail.h>
+#include <yoke/fork.h>
+#include <yoke/group.h>
+#include <yoke/local.h>
+#include <yoke/post.h>
+#include <yoke/run.h>
+#include <yoke/scope.h>
+#include <yoke/task.h>
+#include <yoke/time.h>
+
+#endif

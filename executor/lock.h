@@ -1,0 +1,40 @@
+/*
+ * lock.h - a futex mutex of four bytes for stretches of a few instructions.
+ *
+ * States: 0 free, 1 held, 2 held and perhaps somebody sleeps [U. Drepper, "Futexes Are Tricky", 2011, mutex 2]. A short spin first:
+ * holders are quick, unless preempted, and then sleeping lets them run. Zero-initialised is free. Not recursive, not fair.
+ *
+ * Any thread; never in a signal handler; never held over a switch of stacks.
+ */
+#ifndef YOKE_EXECUTOR_LOCK_H
+#define YOKE_EXECUTOR_LOCK_H
+
+#include "atomic.h"
+
+struct yoke__lock {
+    uint32_t state;
+};
+
+void yoke__lock_contended(struct yoke__lock *lock);
+void yoke__lock_wake(struct yoke__lock *lock);
+
+static inline void yoke__lock_acquire(struct yoke__lock *lock)
+{
+    uint32_t state = 0;
+    if (__builtin_expect(!yoke__cas_acq_rel(&lock->state, &state, 1), 0)) /* acquire: pairs with yoke__lock_release() */
+        yoke__lock_contended(lock);
+}
+
+static inline bool yoke__lock_try(struct yoke__lock *lock)
+{
+    uint32_t state = 0;
+    return yoke__cas_acq_rel(&lock->state, &state, 1); /* acquire: pairs with yoke__lock_release() */
+}
+
+static inline void yoke__lock_release(struct yoke__lock *lock)
+{
+    if (__builtin_expect(yoke__xchg_acq_rel(&lock->state, 0) == 2, 0)) /* release: pairs with yoke__lock_acquire() */
+        yoke__lock_wake(lock);
+}
+
+#endif

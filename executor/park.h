@@ -1,0 +1,40 @@
+/*
+ * park.h - idle workers: searching, sleeping, being woken. See park.c for the protocol.
+ */
+#ifndef YOKE_EXECUTOR_PARK_H
+#define YOKE_EXECUTOR_PARK_H
+
+#include "core.h"
+
+void yoke__wake_slow(struct yoke_runtime *rt);
+
+/* After work was made visible: wakes one sleeper unless somebody is searching already. Any thread or signal handler. */
+static inline void yoke__wake_one(struct yoke_runtime *rt)
+{
+    /*
+     * Plain loads: the store-load order against the work just published is the parker's membarrier (from threads that are no
+     * workers, the full barrier of the inbox push). Pairs with yoke__park().
+     */
+    if (yoke__unlikely(yoke__load_relaxed(&rt->parked) != 0) && yoke__load_relaxed(&rt->searching) == 0)
+        yoke__wake_slow(rt);
+}
+
+/* Wakes one certain worker if it sleeps. */
+void yoke__wake_worker(struct yoke__worker *w);
+
+/* Wakes everybody: the end. */
+void yoke__wake_all(struct yoke_runtime *rt);
+
+/* Sleeps until there may be work; on return the worker is counted as searching. Called with nothing found. */
+void yoke__park(struct yoke__worker *w);
+
+/* The worker begins to search: false if enough others do. */
+bool yoke__search_begin(struct yoke__worker *w);
+
+/* It has found something. */
+void yoke__search_end(struct yoke__worker *w);
+
+/* A victim's push found that somebody is hungry: the flag goes down when nobody is idle any more. */
+void yoke__fed(struct yoke__worker *w);
+
+#endif

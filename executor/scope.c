@@ -1,0 +1,497 @@
+/*
+ * scope.c - cancellation scopes.
+ *
+ * Asking. Whether a scope is cancelled in effect is a walk up its ancestors to the first shield. Scopes remember the runtime's
+ * cancel epoch at which the answer was last "no"; while the epoch stands, that is still the answer: two loads. A cancel first marks
+ * the scope, then increments the epoch (release), then wakes. A reader that sees the new epoch (acquire) sees the mark. One that
+ * reads the old epoch, walks, and stores the old epoch as its memo will walk again when it sees the new one.
+ *
+ * Waking. A strand that blocks registers its wait in its scope, and the scope in its ancestors (lazily: what never blocks is never
+ * registered), and checks for a cancel after that. A canceller marks, and then visits the registries. Both go through each
+ * scope's lock: if the visit came first, the check sees the mark; else the visit sees the wait. Ancestors are linked from the top
+ * down, so that "linked" (acquire) means reachable from the root. O(tasks affected): a visit descends to unshielded children only.
+ *
+ * Lifetime. A canceller pins a scope while it looks at it: under the scope's own lock after comparing the generation (a handle),
+ * under the parent's lock (a descent: a linked child must take that lock to leave), or under the timer shard's lock. Leaving a scope
+ * changes the generation, disarms the timer and unlinks, after which no new pin can come, and then waits for the pins to go.
+ *
+ * One walker at a time: cancels to carry out are pushed on runtime.walks, and who raises walks_pending from 0 serves them all; so
+ * nobody waits for a long walk, and the walker's list link needs one word a scope. The effect of a cancel may so be complete
+ * only after the call returned; its mark is set before.
+ *
+ * Progress: marking and asking are wait-free but for the scope's lock (a few instructions); retiring waits for canceller pins.
+ */
+#include "scope.h"
+
+#include "group.h"
+#include "report.h"
+#include "wait.h"
+#include "worker.h"
+
+#define PIN_SLEEPER 0x80000000u
+
+/* ---- asking ----------------------------------------------------------------------------------------------------------- */
+
+bool yoke__scope_cancelled_slow(struct yoke_runtime *rt, struct yoke__scope *scope)
+{
+    uint64_t epoch = yoke__load_acquire(&rt->epoch); /* pairs with yoke__scope_carry_out() */
+    for (struct yoke__scope *s = scope; s != NULL; s = s->shield ? NULL : s->parent)
+        if (yoke__load_acquire(&s->cancel) != YOKE__CANCEL_NONE) /* pairs with mark_locked() */
+            return true;
+    yoke__store_relaxed(&scope->head.memo, epoch); /* only a hint that is compared with the epoch */
+    return false;
+}
+
+struct yoke__scope *yoke__scope_outermost_cancelled(struct yoke__scope *scope)
+{
+    struct yoke__scope *found = NULL;
+    for (struct yoke__scope *s = scope; s != NULL; s = s->shield ? NULL : s->parent)
+        if (yoke__load_acquire(&s->cancel) != YOKE__CANCEL_NONE) /* pairs with mark_locked() */
+            found = s;
+    return found;
+}
+
+int(yoke_checkpoint)(void)
+{
+    return yoke__fast_checkpoint();
+}
+
+int yoke__fast_checkpoint_slow(void)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w == NULL)
+        return -ENOTRECOVERABLE;
+    return yoke__scope_cancelled(w->rt, yoke__strand_scope(yoke__current(w))) ? -ECANCELED : 0;
+}
+
+bool yoke_cancelled(void)
+{
+    return yoke__fast_checkpoint() == -ECANCELED;
+}
+
+int64_t yoke_deadline(void)
+{
+    struct yoke__worker *w = yoke__self();
+    int64_t nearest = YOKE_NEVER;
+    if (w == NULL)
+        return nearest;
+    for (struct yoke__scope *s = yoke__strand_scope(yoke__current(w)); s != NULL; s = s->shield ? NULL : s->parent) {
+        int64_t deadline = yoke__load_relaxed(&s->deadline); /* a value of its own; orders nothing */
+        if (deadline < nearest)
+            nearest = deadline;
+    }
+    return nearest;
+}
+
+/* ---- marking ---------------------------------------------------------------------------------------------------------- */
+
+static void pin(struct yoke__scope *scope)
+{
+    yoke__add_relaxed(&scope->pins, 1); /* ordered by the lock under which it is taken */
+}
+
+static void unpin(struct yoke__scope *scope)
+{
+    uint32_t *pins = &scope->pins;
+    /* release: what the walker did to the scope happens before its reuse; pairs with yoke__scope_retire() */
+    if (yoke__sub_acq_rel(pins, 1) == PIN_SLEEPER + 1)
+        yoke__os_futex_wake(pins, 1); /* the word is type-stable: a late wake is spurious at worst */
+}
+
+static bool mark_locked(struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site, uint64_t task)
+{
+    if (scope->cancel != YOKE__CANCEL_NONE)
+        return false;
+    scope->reason = reason;
+    scope->cancel_site = site;
+    scope->cancel_task = task;
+    scope->walk_next = NULL;
+    yoke__store_release(&scope->cancel, (uint32_t)kind); /* pairs with the walks in yoke__scope_cancelled_slow() and leave_code() */
+    pin(scope);
+    return true;
+}
+
+static uint64_t self_id(void)
+{
+    struct yoke__worker *w = yoke__self();
+    return w != NULL && w->head.strand != NULL ? yoke_task_id() : 0;
+}
+
+struct yoke__scope *yoke__scope_mark(struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site)
+{
+    uint64_t task = self_id();
+    yoke__lock_acquire(&scope->lock);
+    bool first = mark_locked(scope, kind, reason, site, task);
+    yoke__lock_release(&scope->lock);
+    return first ? scope : NULL;
+}
+
+bool yoke__scope_cancel(struct yoke_runtime *rt, struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site)
+{
+    struct yoke__scope *marked = yoke__scope_mark(scope, kind, reason, site);
+    yoke__scope_carry_out(rt, marked);
+    return marked != NULL;
+}
+
+int yoke__scope_cancel_handle(struct yoke_runtime *rt, struct yoke__scope *scope, uint64_t generation, enum yoke__cancel kind, int reason,
+                              const yoke_site *site)
+{
+    uint64_t task = self_id();
+    bool first = false;
+    yoke__lock_acquire(&scope->lock);
+    bool alive = scope->generation == generation && !scope->leaving;
+    if (alive)
+        first = mark_locked(scope, kind, reason, site, task);
+    yoke__lock_release(&scope->lock);
+    if (first)
+        yoke__scope_carry_out(rt, scope);
+    return alive ? 0 : -EINVAL;
+}
+
+/* Under the timer shard's lock. The scope is pinned, so that it outlives the batch. */
+static void deadline_due(struct yoke__timer *timer, void *batch)
+{
+    struct yoke__scope *scope = yoke__container(timer, struct yoke__scope, timer);
+    struct yoke__timer_batch *due = batch;
+    yoke__lock_acquire(&scope->lock);
+    if (mark_locked(scope, YOKE__CANCEL_DEADLINE, -ETIMEDOUT, scope->site, 0)) {
+        scope->walk_next = due->lists[1];
+        due->lists[1] = scope;
+    }
+    yoke__lock_release(&scope->lock);
+}
+
+void yoke__scope_deadline(struct yoke_runtime *rt, struct yoke__scope *scope, int64_t deadline)
+{
+    struct yoke__worker *w = yoke__self();
+    yoke__timer_disarm(&scope->timer);
+    yoke__store_relaxed(&scope->deadline, deadline);
+    if (deadline != YOKE_NEVER)
+        yoke__timer_arm(&rt->timers, w != NULL ? w->index : rt->nworkers, &scope->timer, deadline, deadline_due);
+}
+
+/* ---- carrying out ----------------------------------------------------------------------------------------------------- */
+
+/* Only the one walker is here. `scope` is pinned. */
+static void walk(struct yoke__scope *scope, struct yoke__fiber **woken)
+{
+    scope->work_next = NULL;
+    struct yoke__scope *work = scope;
+    while (work != NULL) {
+        struct yoke__scope *s = work;
+        work = s->work_next;
+        yoke__lock_acquire(&s->lock);
+        while (s->waits != NULL) {
+            struct yoke__wait *wait = s->waits;
+            struct yoke__fiber *fiber;
+            s->waits = wait->next;
+            if (wait->next != NULL)
+                wait->next->back = &s->waits;
+            wait->back = NULL;
+            if (yoke__wait_fire(wait, YOKE__FIRE_CANCEL, &fiber) && fiber != NULL) {
+                fiber->next = *woken;
+                *woken = fiber;
+            }
+        }
+        for (struct yoke__scope *child = s->children; child != NULL; child = child->sibling) {
+            if (child->shield)
+                continue;
+            pin(child);
+            child->work_next = work;
+            work = child;
+        }
+        yoke__lock_release(&s->lock);
+        unpin(s);
+    }
+}
+
+void yoke__scope_carry_out(struct yoke_runtime *rt, struct yoke__scope *first)
+{
+    if (first == NULL)
+        return;
+    uint32_t n = 1;
+    struct yoke__scope *last = first;
+    for (; last->walk_next != NULL; last = last->walk_next)
+        n++;
+    yoke__add_seq(&rt->epoch, 1); /* after the mark, before the walk; pairs with yoke__scope_cancelled() */
+    struct yoke__scope *head = yoke__load_relaxed(&rt->walks);
+    do
+        last->walk_next = head;
+    while (!yoke__cas_acq_rel(&rt->walks, &head, first)); /* pairs with the exchange below */
+    if (yoke__add_acq_rel(&rt->walks_pending, n) != 0)
+        return; /* the walker of the moment will see it: it leaves only when pending is 0 */
+    struct yoke__fiber *woken = NULL;
+    do {
+        struct yoke__scope *batch = yoke__xchg_acq_rel(&rt->walks, (struct yoke__scope *)NULL); /* pairs with the push above */
+        for (n = 0; batch != NULL; n++) {
+            struct yoke__scope *next = batch->walk_next;
+            walk(batch, &woken);
+            batch = next;
+        }
+        yoke__ready_list(rt, woken);
+        woken = NULL;
+    } while (yoke__sub_acq_rel(&rt->walks_pending, n) != n);
+}
+
+/* ---- registering ------------------------------------------------------------------------------------------------------ */
+
+static void link_to_parent(struct yoke__scope *scope)
+{
+    struct yoke__scope *parent = scope->parent;
+    yoke__lock_acquire(&parent->lock);
+    if (!scope->linked) {
+        scope->sibling = parent->children;
+        scope->back = &parent->children;
+        if (scope->sibling != NULL)
+            scope->sibling->back = &scope->sibling;
+        parent->children = scope;
+        yoke__store_release(&scope->linked, 1); /* pairs with yoke__scope_link() */
+    }
+    yoke__lock_release(&parent->lock);
+}
+
+/* From the top down, in stretches of the uppermost CHUNK unlinked ones, so that deep nesting costs neither stack nor square time. */
+void yoke__scope_link(struct yoke__scope *scope)
+{
+    enum { CHUNK = 64 };
+    /* acquire: linked means that all ancestors are too; pairs with link_to_parent() */
+    while (!yoke__load_acquire(&scope->linked)) {
+        struct yoke__scope *upper[CHUNK];
+        unsigned n = 0;
+        for (struct yoke__scope *s = scope; !yoke__load_acquire(&s->linked); s = s->parent)
+            upper[n++ % CHUNK] = s;
+        for (unsigned i = 0; i < CHUNK && n > 0; i++)
+            link_to_parent(upper[--n % CHUNK]);
+    }
+}
+
+static void unlink_from_parent(struct yoke__scope *scope)
+{
+    struct yoke__scope *parent = scope->parent;
+    yoke__lock_acquire(&parent->lock);
+    *scope->back = scope->sibling;
+    if (scope->sibling != NULL)
+        scope->sibling->back = scope->back;
+    yoke__store_relaxed(&scope->linked, 0); /* the owner alone is left inside */
+    yoke__lock_release(&parent->lock);
+}
+
+/* ---- entering and leaving --------------------------------------------------------------------------------------------- */
+
+void yoke__scope_prepare(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__scope *parent, enum yoke__scope_kind kind)
+{
+    (void)rt;
+    scope->head.memo = parent != NULL ? yoke__load_relaxed(&parent->head.memo) : 0;
+    scope->parent = parent;
+    scope->owner = NULL;
+    scope->kind = (uint8_t)kind;
+    scope->shield = 0;
+    scope->leaving = 0;
+    scope->linked = parent == NULL; /* a root is reachable by itself */
+    scope->cancel = YOKE__CANCEL_NONE;
+    scope->deadline = YOKE_NEVER;
+    scope->name = NULL;
+    scope->site = NULL;
+    scope->binding = parent != NULL ? parent->binding : NULL;
+    scope->key = NULL;
+}
+
+void yoke__scope_enter(struct yoke__worker *w, struct yoke__strand *strand, struct yoke__scope *scope, enum yoke__scope_kind kind)
+{
+    yoke__scope_prepare(w->rt, scope, yoke__strand_scope(strand), kind);
+    if (scope->generation == 0)
+        scope->generation = w->rt->run_id << 40 | 1;
+    scope->owner = strand;
+    strand->head.scope = &scope->head;
+}
+
+void yoke__scope_retire(struct yoke_runtime *rt, struct yoke__scope *scope)
+{
+    (void)rt;
+    if (scope->deadline != YOKE_NEVER)
+        yoke__timer_disarm(&scope->timer); /* afterwards its callback is not running */
+    yoke__lock_acquire(&scope->lock);
+    yoke__store_relaxed(&scope->generation, scope->generation + 1); /* stale handles are compared under the lock, or harmlessly */
+    yoke__lock_release(&scope->lock);
+    if (scope->linked && scope->parent != NULL)
+        unlink_from_parent(scope);
+    uint32_t pins = yoke__load_acquire(&scope->pins); /* pairs with unpin() */
+    while ((pins & ~PIN_SLEEPER) != 0) {
+        if ((pins & PIN_SLEEPER) == 0) {
+            if (!yoke__cas_acq_rel(&scope->pins, &pins, pins | PIN_SLEEPER))
+                continue;
+            pins |= PIN_SLEEPER;
+        }
+        yoke__os_futex_wait(&scope->pins, pins, UINT64_MAX);
+        pins = yoke__load_acquire(&scope->pins);
+    }
+    yoke__store_relaxed(&scope->pins, 0); /* nobody else is left */
+    if (scope->waits != NULL || scope->children != NULL)
+        yoke__panic("scope %s left with somebody blocked inside", scope->name != NULL ? scope->name : "?");
+}
+
+/* ---- public ----------------------------------------------------------------------------------------------------------- */
+
+static yoke_scope no_scope(int code)
+{
+    return (yoke_scope){ .block = NULL, .generation = (uint64_t)-code };
+}
+
+int yoke__handle_error(const void *block, uint64_t generation, const struct yoke_runtime *rt)
+{
+    if (block == NULL)
+        return generation == 0 ? -EINVAL : -(int)generation;
+    return generation >> 40 == rt->run_id ? 0 : -EINVAL;
+}
+
+static yoke_scope open_scope(enum yoke__scope_kind kind, int *err)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w == NULL) {
+        *err = -ENOTRECOVERABLE;
+        return no_scope(-ENOTRECOVERABLE);
+    }
+    struct yoke__scope *scope = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SCOPE);
+    if (scope == NULL) {
+        *err = -ENOMEM;
+        return no_scope(-ENOMEM);
+    }
+    yoke__scope_enter(w, yoke__current(w), scope, kind);
+    *err = 0;
+    return (yoke_scope){ .block = scope, .generation = scope->generation };
+}
+
+yoke_scope yoke_scope_open(const yoke_scope_options *options)
+{
+    int err;
+    yoke_scope handle = open_scope(YOKE__SCOPE_PLAIN, &err);
+    if (err < 0 || options == NULL)
+        return handle;
+    struct yoke__scope *scope = handle.block;
+    struct yoke_runtime *rt = yoke__self()->rt;
+    scope->shield = options->shield;
+    scope->name = options->name;
+    scope->site = options->site;
+    if (options->deadline != 0)
+        yoke__scope_deadline(rt, scope, options->deadline);
+    if (scope->shield && options->deadline == 0 && rt->config.debug)
+        yoke__report(rt, "shield without a deadline of its own opened%s", yoke__site_text(scope->site).text);
+    return handle;
+}
+
+yoke_scope yoke_local_bind(const yoke_local *key, void *value)
+{
+    int err;
+    yoke_scope handle = open_scope(YOKE__SCOPE_BINDING, &err);
+    if (err < 0)
+        return handle;
+    struct yoke__scope *scope = handle.block;
+    scope->binding = scope;
+    scope->key = key;
+    scope->value = value;
+    return handle;
+}
+
+void *yoke_local_get(const yoke_local *key)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w != NULL) {
+        struct yoke__scope *s = yoke__strand_scope(yoke__current(w))->binding;
+        for (; s != NULL; s = s->parent != NULL ? s->parent->binding : NULL)
+            if (s->key == key)
+                return s->value;
+    }
+    return key->fallback;
+}
+
+/* Leaves the strand's current scope; rc as yoke_scope_close says. */
+static int leave_scope(struct yoke__worker *w, struct yoke__strand *strand, struct yoke__scope *scope, int rc)
+{
+    if (rc == -ECANCELED && yoke__scope_outermost_cancelled(scope) == scope)
+        rc = scope->reason;
+    strand->head.scope = &scope->parent->head;
+    yoke__scope_retire(w->rt, scope);
+    yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SCOPE, scope);
+    return rc;
+}
+
+int yoke_scope_close(yoke_scope handle, int rc)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w == NULL)
+        return handle.block == NULL && handle.generation != 0 && rc < 0 ? rc : -ENOTRECOVERABLE;
+    int err = yoke__handle_error(handle.block, handle.generation, w->rt);
+    if (err < 0)
+        return handle.block == NULL && handle.generation != 0 && rc < 0 ? rc : err;
+    struct yoke__scope *scope = handle.block;
+    struct yoke__strand *strand = yoke__current(w);
+    if (yoke__load_relaxed(&scope->generation) != handle.generation)
+        return -EINVAL;
+    if (scope->owner != strand)
+        return -EPERM;
+    yoke__scope_unwind(strand, scope, "left open inside a scope that is being closed");
+    return leave_scope(yoke__self(), strand, scope, rc);
+}
+
+void yoke_scope_leave(yoke_scope *handle)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w == NULL || handle->block == NULL || handle->generation >> 40 != w->rt->run_id)
+        return;
+    struct yoke__scope *scope = handle->block;
+    if (yoke__load_relaxed(&scope->generation) != handle->generation || scope->owner != yoke__current(w))
+        return;
+    if (scope->kind != YOKE__SCOPE_BINDING)
+        yoke__report(w->rt, "task '%s': scope '%s'%s was left without yoke_scope_close", yoke_task_name(),
+                     scope->name != NULL ? scope->name : "scope", yoke__site_text(scope->site).text);
+    int rc = yoke_scope_close(*handle, 0);
+    (void)rc;
+}
+
+int yoke_scope_cancel_at(yoke_scope handle, int reason, const yoke_site *site)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w == NULL)
+        return -ENOTRECOVERABLE;
+    int err = yoke__handle_error(handle.block, handle.generation, w->rt);
+    if (err < 0 || reason > 0)
+        return err < 0 ? err : -EINVAL;
+    return yoke__scope_cancel_handle(w->rt, handle.block, handle.generation, YOKE__CANCEL_ASKED, reason, site);
+}
+
+int yoke_scope_set_deadline(yoke_scope handle, int64_t deadline)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w == NULL)
+        return -ENOTRECOVERABLE;
+    int err = yoke__handle_error(handle.block, handle.generation, w->rt);
+    if (err < 0)
+        return err;
+    struct yoke__scope *scope = handle.block;
+    if (yoke__load_relaxed(&scope->generation) != handle.generation)
+        return -EINVAL;
+    if (scope->owner != yoke__current(w))
+        return -EPERM;
+    yoke__scope_deadline(w->rt, scope, deadline == 0 ? YOKE_NEVER : deadline);
+    return 0;
+}
+
+bool yoke__scope_unwind(struct yoke__strand *strand, struct yoke__scope *until, const char *why)
+{
+    bool group = false;
+    while (yoke__strand_scope(strand) != until) {
+        struct yoke__scope *scope = yoke__strand_scope(strand);
+        struct yoke_runtime *rt = yoke__self()->rt;
+        if (scope->kind != YOKE__SCOPE_BINDING)
+            yoke__report(rt, "task '%s': %s '%s'%s %s", yoke_task_name(), scope->kind == YOKE__SCOPE_GROUP ? "group" : "scope",
+                         scope->name != NULL ? scope->name : "", yoke__site_text(scope->site).text, why);
+        if (scope->kind == YOKE__SCOPE_GROUP) {
+            group = true;
+            yoke__scope_cancel(rt, scope, YOKE__CANCEL_LEFT, 0, scope->site);
+            (void)yoke__group_finish((struct yoke__group *)(void *)scope, 0, NULL);
+        } else {
+            (void)leave_scope(yoke__self(), strand, scope, 0);
+        }
+    }
+    return group;
+}

@@ -1,0 +1,324 @@
+/*
+ * task.c - tasks: spawning, calling, ending, deferred functions, slots.
+ *
+ * A task costs a block, no stack: whoever runs it calls its function on the stack it is on. Its end, in this order: what it left open
+ * is closed, deferred functions and slots run, its failure is recorded and acted on, its handle is told, room is given back, its
+ * block is freed, and only then is it counted as ended, after which its group may be gone.
+ */
+#include "task.h"
+
+#include <string.h>
+
+#include "fail.h"
+#include "group.h"
+#include "handle.h"
+#include "report.h"
+#include "scope.h"
+#include "worker.h"
+
+/* ---- blocks ----------------------------------------------------------------------------------------------------------- */
+
+static struct yoke__task *new_large(struct yoke__worker *w, size_t size)
+{
+    if (size <= yoke__block_size(YOKE__BLOCK_TASK1) - sizeof(struct yoke__task)) {
+        struct yoke__task *task = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_TASK1);
+        if (task != NULL)
+            task->class = YOKE__BLOCK_TASK1;
+        return task;
+    }
+    if (size <= yoke__block_size(YOKE__BLOCK_TASK2) - sizeof(struct yoke__task)) {
+        struct yoke__task *task = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_TASK2);
+        if (task != NULL)
+            task->class = YOKE__BLOCK_TASK2;
+        return task;
+    }
+    if (size > SIZE_MAX / 2)
+        return NULL;
+    struct yoke__task *task = yoke__os_alloc(sizeof *task + size, 16);
+    if (task != NULL) {
+        memset(task, 0, sizeof *task);
+        task->class = YOKE__TASK_HEAP;
+    }
+    return task;
+}
+
+struct yoke__task *yoke__task_new(struct yoke__worker *w, size_t size)
+{
+    if (yoke__unlikely(size > yoke__block_sizes[YOKE__BLOCK_TASK0] - sizeof(struct yoke__task)))
+        return new_large(w, size);
+    struct yoke__task *task = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_TASK0);
+    if (yoke__likely(task != NULL))
+        task->class = YOKE__BLOCK_TASK0;
+    return task;
+}
+
+void yoke__task_free(struct yoke__worker *w, struct yoke__task *task)
+{
+    if (task->class == YOKE__TASK_FRAME)
+        return;
+    if (task->class == YOKE__TASK_HEAP) {
+        yoke__os_free(task);
+        return;
+    }
+    task->id = 0;
+    task->handle = NULL;
+    task->pin = NULL;
+    yoke__block_put(&w->rt->blocks, &w->blocks, task->class, task);
+}
+
+/* ---- spawning --------------------------------------------------------------------------------------------------------- */
+
+static const yoke_spawn_options no_options = { .size = sizeof(yoke_spawn_options) };
+
+/* Everything that is not the common case: limit, handle, pinned. Returns a task counted nowhere yet, or NULL and *err. */
+static int prepare_special(struct yoke__worker *w, struct yoke__group *group, struct yoke__task *task, const yoke_spawn_options *options)
+{
+    if (options->pinned) {
+        if (options->worker < -1 || options->worker >= w->rt->nworkers)
+            return -EINVAL;
+        task->pin = options->worker < 0 ? w : w->rt->workers[options->worker];
+    }
+    return options->handle != NULL ? yoke__handle_attach(w, group, task, options->handle) : 0;
+}
+
+static int spawn(struct yoke__worker *w, struct yoke__group *group, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
+{
+    struct yoke__strand *strand = yoke__current(w);
+    struct yoke__task *task = yoke__task_new(w, size);
+    if (yoke__unlikely(task == NULL))
+        return -ENOMEM;
+    void *argument = (void *)(uintptr_t)arg;
+    if (size > 0)
+        argument = memcpy(task + 1, arg, size);
+    yoke__task_init(task, fn, argument, group, &group->scope);
+    task->name = options->name != NULL ? options->name : options->fn_name != NULL ? options->fn_name : "task";
+    task->site = options->site;
+    if (yoke__unlikely(options->pinned || options->handle != NULL)) {
+        int rc = prepare_special(w, group, task, options);
+        if (rc < 0) {
+            yoke__task_free(w, task);
+            return rc;
+        }
+    }
+    yoke__group_count_spawn(w, group, strand);
+    if (yoke__unlikely(task->pin != NULL)) {
+        task->node.kind = YOKE__NODE_TASK;
+        yoke__worker_post(task->pin, &task->node);
+        return 0;
+    }
+    int rc = yoke__deque_push_public(&w->head.deque, (char *)(void *)task + YOKE__TAG_TASK);
+    if (yoke__unlikely(rc < 0)) {
+        yoke__group_uncount_spawn(w, group, strand);
+        if (task->handle != NULL)
+            yoke__handle_abandon(w, task);
+        yoke__task_free(w, task);
+        return rc;
+    }
+    yoke__wake_one(w->rt);
+    return 0;
+}
+
+int yoke_spawn_task(yoke_group handle, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
+{
+    struct yoke__worker *w = yoke__self();
+    if (yoke__unlikely(w == NULL))
+        return -ENOTRECOVERABLE;
+    struct yoke__group *group = handle.block;
+    if (yoke__unlikely(group == NULL || handle.generation >> 40 != w->rt->run_id))
+        return yoke__handle_error(group, handle.generation, w->rt);
+    if (yoke__unlikely(yoke__load_relaxed(&group->scope.generation) != handle.generation))
+        return -ESHUTDOWN;
+    if (yoke__unlikely(fn == NULL || (size > 0 && arg == NULL)))
+        return -EINVAL;
+    if (options == NULL)
+        options = &no_options;
+    struct yoke__strand *strand = yoke__current(w);
+    bool member = false;
+    if (yoke__unlikely(strand != group->scope.owner) && !yoke__group_admits(group, strand, &member))
+        return -EPERM;
+    if (yoke__unlikely(yoke__scope_cancelled(w->rt, &group->scope)))
+        return -ECANCELED;
+    if (yoke__unlikely(group->exact)) {
+        int rc = yoke__group_take_room(group, !member && !options->try_only);
+        if (rc < 0)
+            return rc;
+        w = yoke__self();
+        rc = yoke__scope_cancelled(w->rt, &group->scope) ? -ECANCELED : spawn(w, group, fn, arg, size, options);
+        if (rc < 0)
+            yoke__group_give_room(group);
+        return rc;
+    }
+    return spawn(w, group, fn, arg, size, options);
+}
+
+/* ---- ending ----------------------------------------------------------------------------------------------------------- */
+
+
+/* Deferred functions, last registered first, then slots: shielded, under one deadline. */
+static int run_cleanup(struct yoke__task *task, int rc)
+{
+    yoke_scope_options options = { .size = sizeof options,
+                                   .shield = true,
+                                   .deadline = yoke_after(yoke__self()->rt->options.cleanup_grace),
+                                   .name = "cleanup",
+                                   .site = task->site };
+    yoke_scope scope = yoke_scope_open(&options);
+    for (;;) {
+        struct yoke__deferred *deferred = yoke__xchg_acq_rel(&task->deferred, (struct yoke__deferred *)NULL); /* pairs with yoke_defer() */
+        if (deferred == NULL)
+            break;
+        while (deferred != NULL) {
+            struct yoke__deferred one = *deferred;
+            struct yoke__worker *w = yoke__self();
+            yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SMALL, deferred);
+            int err = one.fn(one.arg);
+            if (err < 0) {
+                yoke__report(yoke__self()->rt, "task '%s': deferred function failed: %s", task->name, yoke__code_text(err).text);
+                if (rc >= 0)
+                    rc = err;
+            }
+            deferred = one.next;
+        }
+    }
+    while (task->slots != NULL) {
+        struct yoke__slot_value *value = task->slots;
+        struct yoke__slot_value one = *value;
+        struct yoke__worker *w = yoke__self();
+        task->slots = one.next;
+        yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SMALL, value);
+        if (one.value != NULL && one.slot->destroy != NULL)
+            one.slot->destroy(one.value);
+    }
+    if (scope.block != NULL) {
+        int closed = yoke_scope_close(scope, 0);
+        if (closed < 0 && rc >= 0)
+            rc = closed;
+    }
+    return rc;
+}
+
+int yoke__task_finish(struct yoke__task *task, int rc)
+{
+    if (yoke__unlikely(yoke__strand_scope(&task->strand) != task->strand.base)) {
+        if (yoke__scope_unwind(&task->strand, task->strand.base, "was still open when its task ended: cancelled and joined") && rc >= 0)
+            rc = -EINVAL;
+    }
+    if (yoke__unlikely(yoke__load_relaxed(&task->deferred) != NULL || task->slots != NULL))
+        rc = run_cleanup(task, rc);
+    if (yoke__unlikely(task->strand.forks != 0)) {
+        struct yoke_runtime *rt = yoke__self()->rt;
+        yoke__report(rt, "task '%s'%s ended with %d forks not joined", task->name, yoke__site_text(task->site).text, task->strand.forks);
+        yoke__panic("task '%s' ended with forks not joined: their descriptors are gone", task->name);
+    }
+    return rc;
+}
+
+/* The uncommon end: failure, handle, limit, cleanup. True: the block is kept. */
+static bool end_special(struct yoke__task *task, int rc)
+{
+    struct yoke__group *group = task->group;
+    bool keep = false;
+    struct yoke__worker *w = yoke__self();
+    struct yoke__fail *fail = NULL;
+    bool neutral = rc == -ECANCELED && yoke__scope_cancelled(w->rt, task->strand.base); /* before the handle's scope goes */
+    if (task->strand.fail != NULL)
+        fail = yoke__fail_take(w, &task->strand, rc);
+    if (task->handle != NULL)
+        yoke__handle_ended(w, task, rc);
+    if (rc < 0) {
+        if (fail != NULL || task->id == 0)
+            task->id = yoke_task_id();
+        keep = yoke__group_child_failed(w->rt, group, task, rc, fail, neutral);
+        if (!keep && fail != NULL)
+            yoke__fail_free(w, fail);
+    }
+    if (group->exact)
+        yoke__group_give_room(group);
+    return keep;
+}
+
+void yoke__task_call(struct yoke__worker *w, struct yoke__task *task)
+{
+    w->head.strand = &task->strand.head;
+    if (yoke__unlikely(task->handle != NULL))
+        yoke__handle_started(task);
+    int rc = task->fn(task->arg);
+    if (yoke__unlikely(yoke__strand_scope(&task->strand) != task->strand.base || yoke__load_relaxed(&task->deferred) != NULL ||
+                       task->slots != NULL || task->strand.forks != 0))
+        rc = yoke__task_finish(task, rc);
+    if (yoke__unlikely(rc < 0 || task->handle != NULL || task->group->exact || task->strand.fail != NULL))
+        if (end_special(task, rc))
+            return;
+    yoke__task_free(yoke__self(), task);
+}
+
+/* ---- about oneself ---------------------------------------------------------------------------------------------------- */
+
+uint64_t yoke_task_id(void)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w == NULL || w->head.strand == NULL)
+        return 0;
+    struct yoke__task *task = yoke__current(w)->task;
+    uint64_t id = yoke__load_relaxed(&task->id), next = (uint64_t)(w->index + 1) << 40 | ++w->next_id;
+    if (id == 0 && yoke__cas_relaxed(&task->id, &id, next)) /* forks of the task may ask at the same time; a number orders nothing */
+        id = next;
+    return id;
+}
+
+const char *yoke_task_name(void)
+{
+    struct yoke__worker *w = yoke__self();
+    return w == NULL || w->head.strand == NULL ? "" : yoke__current(w)->task->name;
+}
+
+/* ---- deferred functions and slots --------------------------------------------------------------------------------------- */
+
+int yoke_defer(yoke_fn fn, void *arg)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w == NULL)
+        return -ENOTRECOVERABLE;
+    if (fn == NULL)
+        return -EINVAL;
+    struct yoke__deferred *deferred = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SMALL);
+    if (deferred == NULL)
+        return -ENOMEM;
+    struct yoke__task *task = yoke__current(w)->task;
+    *deferred = (struct yoke__deferred){ .next = yoke__load_relaxed(&task->deferred), .fn = fn, .arg = arg };
+    while (!yoke__cas_acq_rel(&task->deferred, &deferred->next, deferred)) /* forks may defer too; pairs with run_cleanup() */
+        ;
+    return 0;
+}
+
+int yoke_slot_set(const yoke_slot *slot, void *value)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w == NULL)
+        return -ENOTRECOVERABLE;
+    if (slot == NULL)
+        return -EINVAL;
+    struct yoke__task *task = yoke__current(w)->task;
+    for (struct yoke__slot_value *v = task->slots; v != NULL; v = v->next)
+        if (v->slot == slot) {
+            v->value = value;
+            return 0;
+        }
+    struct yoke__slot_value *v = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SMALL);
+    if (v == NULL)
+        return -ENOMEM;
+    *v = (struct yoke__slot_value){ .next = task->slots, .slot = slot, .value = value };
+    task->slots = v;
+    return 0;
+}
+
+void *yoke_slot_get(const yoke_slot *slot)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w == NULL)
+        return NULL;
+    for (struct yoke__slot_value *v = yoke__current(w)->task->slots; v != NULL; v = v->next)
+        if (v->slot == slot)
+            return v->value;
+    return NULL;
+}

@@ -1,0 +1,132 @@
+/*
+ * wait.c - see wait.h for the protocol and its argument.
+ */
+#include "wait.h"
+
+#include "scope.h"
+#include "worker.h"
+
+void yoke__wait_init(struct yoke__wait *wait, const char *what)
+{
+    struct yoke__worker *w = yoke__self();
+    wait->state = YOKE__WAIT_ARMING;
+    wait->fiber = w->fiber;
+    wait->strand = yoke__current(w);
+    wait->what = what;
+    wait->scope = NULL;
+}
+
+int yoke__wait_enlist(struct yoke__wait *wait)
+{
+    struct yoke__worker *w = yoke__self();
+    struct yoke__scope *scope = yoke__strand_scope(wait->strand);
+    if (yoke__scope_cancelled(w->rt, scope))
+        return -ECANCELED;
+    if (!yoke__worker_reserve(w))
+        return -ENOMEM;
+    yoke__scope_link(scope);
+    yoke__lock_acquire(&scope->lock);
+    wait->scope = scope;
+    wait->next = scope->waits;
+    wait->back = &scope->waits;
+    if (wait->next != NULL)
+        wait->next->back = &wait->next;
+    scope->waits = wait;
+    yoke__lock_release(&scope->lock);
+    /* A cancel marks first and walks the lists later, each list under its lock: it finds this wait, or this check finds its mark. */
+    if (yoke__scope_cancelled(w->rt, scope)) {
+        yoke__wait_delist(wait);
+        return -ECANCELED;
+    }
+    return 0;
+}
+
+void yoke__wait_delist(struct yoke__wait *wait)
+{
+    struct yoke__scope *scope = wait->scope;
+    if (scope == NULL)
+        return;
+    yoke__lock_acquire(&scope->lock);
+    if (wait->back != NULL) {
+        *wait->back = wait->next;
+        if (wait->next != NULL)
+            wait->next->back = wait->back;
+        wait->back = NULL;
+    }
+    yoke__lock_release(&scope->lock);
+    wait->scope = NULL;
+}
+
+/* Post-switch hook: the stack has been left. */
+static void park_wait(struct yoke__worker *w, struct yoke__fiber *fiber, void *arg)
+{
+    struct yoke__wait *wait = arg;
+    uint32_t expected = YOKE__WAIT_ARMING;
+    /* releases the stack to the source that fires; pairs with yoke__wait_fire() */
+    if (!yoke__cas_acq_rel(&wait->state, &expected, YOKE__WAIT_PARKED))
+        yoke__ready_on(w, fiber);
+}
+
+int yoke__wait_block(struct yoke__wait *wait)
+{
+    /* acquire: pairs with yoke__wait_fire() */
+    if (yoke__load_acquire(&wait->state) < YOKE__WAIT_FIRED)
+        yoke__suspend(park_wait, wait);
+    return (int)(yoke__load_acquire(&wait->state) - YOKE__WAIT_FIRED);
+}
+
+bool yoke__wait_fire(struct yoke__wait *wait, int code, struct yoke__fiber **fiber)
+{
+    struct yoke__fiber *sleeper = wait->fiber;
+    uint32_t state = yoke__load_relaxed(&wait->state);
+    *fiber = NULL;
+    while (state < YOKE__WAIT_FIRED) {
+        /* pairs with park_wait() and yoke__wait_block() */
+        if (yoke__cas_acq_rel(&wait->state, &state, YOKE__WAIT_FIRED + (uint32_t)code)) {
+            if (state == YOKE__WAIT_PARKED)
+                *fiber = sleeper;
+            return true;
+        }
+    }
+    return false;
+}
+
+void yoke__waitq_init(struct yoke__waitq *queue)
+{
+    queue->first = NULL;
+    queue->last = &queue->first;
+}
+
+void yoke__waitq_push_locked(struct yoke__waitq *queue, struct yoke__waitq_node *node, struct yoke__wait *wait)
+{
+    node->wait = wait;
+    node->next = NULL;
+    node->back = queue->last;
+    *queue->last = node;
+    queue->last = &node->next;
+}
+
+void yoke__waitq_remove_locked(struct yoke__waitq *queue, struct yoke__waitq_node *node)
+{
+    if (node->back == NULL)
+        return;
+    *node->back = node->next;
+    if (node->next != NULL)
+        node->next->back = node->back;
+    else
+        queue->last = node->back;
+    node->back = NULL;
+}
+
+bool yoke__waitq_wake_locked(struct yoke__waitq *queue, int code, int result, struct yoke__fiber **fiber)
+{
+    while (queue->first != NULL) {
+        struct yoke__waitq_node *node = queue->first;
+        struct yoke__wait *wait = node->wait;
+        yoke__waitq_remove_locked(queue, node);
+        node->result = result; /* before the fire: after it the node may be gone */
+        if (yoke__wait_fire(wait, code, fiber))
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,49 @@
+/*
+ * worker.h - workers: the scheduler loop, leaving and entering stacks, making fibers runnable.
+ */
+#ifndef YOKE_EXECUTOR_WORKER_H
+#define YOKE_EXECUTOR_WORKER_H
+
+#include "core.h"
+
+/* Memory for a worker, its deques and its first fiber. 0 or a negative errno, then nothing is left behind. */
+int yoke__worker_create(struct yoke_runtime *rt, int index);
+void yoke__worker_destroy(struct yoke__worker *w);
+
+/* The thread's function. */
+void *yoke__worker_main(void *worker);
+
+/* What runs on the next stack once this one has been left; it may publish the fiber, and copies what it needs before it does. */
+typedef void (*yoke__hook)(struct yoke__worker *w, struct yoke__fiber *left, void *arg);
+
+/* Leaves the current stack; returns when somebody has made the fiber runnable and a worker resumes it. */
+void yoke__suspend(yoke__hook hook, void *arg);
+
+/* True if a stack to leave to is at hand, so that a wait that begins now cannot fail for want of one. */
+bool yoke__worker_reserve(struct yoke__worker *w);
+
+/*
+ * THE wake-up function: makes a fiber runnable. Any thread; no lock held. On a worker of this runtime it joins that worker's ready
+ * queue, else the runtime's inbox; a pinned fiber its worker's inbox. A sleeper is woken if there is one.
+ */
+void yoke__ready(struct yoke_runtime *rt, struct yoke__fiber *fiber);
+void yoke__ready_list(struct yoke_runtime *rt, struct yoke__fiber *first); /* linked by `next` */
+
+/* The same for the worker itself, in a hook. */
+void yoke__ready_on(struct yoke__worker *w, struct yoke__fiber *fiber);
+
+/* To one worker alone, from any thread. */
+void yoke__worker_post(struct yoke__worker *w, struct yoke__node *node);
+
+/* To all workers, from any thread or signal handler. */
+void yoke__runtime_post(struct yoke_runtime *rt, struct yoke__node *node);
+
+/* Tells what this worker has counted for its batch of completions. */
+void yoke__worker_flush(struct yoke__worker *w);
+
+/* True if woken tasks wait for this worker, or for any. */
+bool yoke__worker_others_wait(struct yoke__worker *w);
+
+#include "park.h"
+
+#endif
