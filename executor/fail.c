@@ -16,7 +16,7 @@ struct yoke__fail *yoke__fail_new(struct yoke__worker *w, const struct yoke__tas
         return NULL;
     fail->code = code;
     fail->hops = fail->hops_lost = 0;
-    fail->task_id = task->id;
+    fail->task_id = yoke__load_relaxed(&task->id); /* forks may ask at the same time */
     fail->task = task->name;
     fail->site = task->site;
     fail->message[0] = '\0';
@@ -69,7 +69,7 @@ static struct yoke__fail *slot_for(struct yoke__worker *w, int code, bool fresh)
         return strand->fail;
     if (strand->fail != NULL)
         yoke__fail_free(w, strand->fail);
-    strand->task->id = yoke_task_id();
+    (void)yoke_task_id(); /* gives it one */
     return strand->fail = yoke__fail_new(w, strand->task, code);
 }
 
@@ -120,7 +120,7 @@ void yoke__fail_report(struct yoke_runtime *rt, const struct yoke__task *task, i
             int n = snprintf(way + at, sizeof way - at, "%s%s:%d", i == 0 ? "; by way of " : " < ", fail->hop[i]->file, fail->hop[i]->line);
             at += n > 0 ? (size_t)n : 0;
         }
-        if (fail->task_id != task->id) {
+        if (fail->task_id != yoke__load_relaxed(&task->id)) {
             snprintf(from, sizeof from, " in task '%s'%s", fail->task, yoke__site_text(fail->site).text);
             origin = from;
         }

@@ -305,13 +305,14 @@ static void wait_for_children(struct yoke__strand *strand, struct yoke__group *g
 static int result_of(struct yoke__group *group, bool body_failed, int rc)
 {
     struct yoke__scope *scope = &group->scope;
+    uint32_t kind = yoke__load_acquire(&scope->cancel); /* a deadline or another task may still come; pairs with mark_locked() in scope.c */
     if (group->policy == YOKE_ALL && group->failed)
         return group->first_code;
     if (body_failed)
         return rc;
     if ((group->cut & YOKE__CUT_OWN_DEADLINE) != 0 && yoke__scope_outermost_cancelled(scope) == scope)
         return -ETIMEDOUT;
-    if (scope->cancel == YOKE__CANCEL_ASKED || scope->cancel == YOKE__CANCEL_LEFT)
+    if (kind == YOKE__CANCEL_ASKED || kind == YOKE__CANCEL_LEFT)
         return scope->reason;
     if (group->cut != 0)
         return -ECANCELED;

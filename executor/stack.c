@@ -202,7 +202,7 @@ int yoke__stack_trim(struct yoke__stack_pool *pool)
         }
         yoke__store_release(at, slab->next); /* read by yoke__stack_find_guard() */
         for (int i = 0; i < slab->fresh && pool->guards == YOKE__GUARDS_MPROTECT; i++)
-            pool->mprotect_left += (slab->guarded[i / 8] >> (i % 8)) & 1u;
+            pool->mprotect_left += ((unsigned)slab->guarded[i / 8] >> (i % 8)) & 1u;
         yoke__os_munmap(slab->base, pool->stack_size * SLAB);
         pool->mapped -= pool->stack_size * SLAB;
         yoke__os_free(slab);

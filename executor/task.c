@@ -226,8 +226,7 @@ static bool end_special(struct yoke__task *task, int rc)
     if (task->handle != NULL)
         yoke__handle_ended(w, task, rc);
     if (rc < 0) {
-        if (fail != NULL || task->id == 0)
-            task->id = yoke_task_id();
+        (void)yoke_task_id(); /* gives it one */
         keep = yoke__group_child_failed(w->rt, group, task, rc, fail, neutral);
         if (!keep && fail != NULL)
             yoke__fail_free(w, fail);
