@@ -301,7 +301,8 @@ _Noreturn void yoke__panic(const char *format, ...)
     at += n < 0 ? 0 : (size_t)n < sizeof line - at - 1 ? (size_t)n : sizeof line - at - 2;
     line[at] = '\n';
     (void)yoke__os_write(2, line, at + 1);
-    if (yoke__panic_hook != NULL)
-        yoke__panic_hook();
+    void (*hook)(void) = yoke__load_relaxed(&yoke__panic_hook); /* always the same function */
+    if (hook != NULL)
+        hook();
     abort();
 }

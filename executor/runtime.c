@@ -150,6 +150,14 @@ static uint64_t next_run_id(void)
     return (yoke__add_relaxed(&runs, 1) + 1) & 0xffffff;
 }
 
+/* A broken invariant is shown with the tree around it. */
+static void dump_before_abort(void)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w != NULL)
+        (void)yoke__dump(w->rt, 2, false);
+}
+
 static int runtime_create(struct yoke_runtime **out, const yoke_options *options)
 {
     struct yoke_runtime *rt = yoke__os_alloc(sizeof *rt, 64);
@@ -158,6 +166,7 @@ static int runtime_create(struct yoke_runtime **out, const yoke_options *options
         return -ENOMEM;
     }
     memset(rt, 0, sizeof *rt);
+    yoke__store_relaxed(&yoke__panic_hook, dump_before_abort); /* the same for every runtime */
     rt->run_id = next_run_id();
     rt->epoch = 1;
     yoke__inbox_init(&rt->inject);
