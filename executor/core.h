@@ -225,7 +225,7 @@ struct yoke__handle {
 
 /* ---- worker ------------------------------------------------------------------------------------------------------------- */
 
-enum { YOKE__TAG_FORK = 0, YOKE__TAG_TASK = 1, YOKE__TAG_MASK = 7 };
+enum { YOKE__TAG_FORK = 0, YOKE__TAG_TASK = 1, YOKE__TAG_TYPED = YOKE__FAST_TYPED, YOKE__TAG_MASK = 7 };
 
 struct yoke__worker {
     struct yoke__head head;   /* forks and tasks; first, known to the inlined fast path */
@@ -301,9 +301,13 @@ struct yoke_runtime {
     struct yoke__lock stop_lock;
 };
 
+/* The epoch in the head that threads have which are no workers. */
+extern const uint64_t yoke__no_epoch;
+
 static inline struct yoke__worker *yoke__self(void)
 {
-    return (struct yoke__worker *)(void *)yoke__fast_self();
+    struct yoke__head *head = yoke__fast_self();
+    return yoke__likely(head->epoch != &yoke__no_epoch) ? (struct yoke__worker *)(void *)head : NULL;
 }
 
 /* Names the calling thread's worker; NULL: none. */
@@ -317,6 +321,13 @@ static inline struct yoke__strand *yoke__current(struct yoke__worker *w)
 static inline struct yoke__scope *yoke__strand_scope(const struct yoke__strand *strand)
 {
     return (struct yoke__scope *)(void *)strand->head.scope;
+}
+
+/* Makes `scope` the strand's current one. Every change after the strand has begun goes through here. */
+static inline void yoke__strand_set_scope(struct yoke__worker *w, struct yoke__strand *strand, struct yoke__scope_head *scope)
+{
+    strand->head.scope = scope;
+    w->head.floor = w->head.deque.bottom; /* see fork.c */
 }
 
 #endif

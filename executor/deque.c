@@ -47,9 +47,17 @@ static void **new_array(int64_t capacity)
     return slots;
 }
 
-static void set_room(struct yoke__deque *d, int64_t top)
+/*
+ * A thief stores hungry and then room; we store room and then load hungry. If our store of room comes after the thief's, the exchange
+ * makes its flag visible to us, and the room stays closed; if it comes before, the thief's store stands.
+ */
+static void set_room(struct yoke__deque *d)
 {
-    d->room = d->always_public || d->slow_only ? INT64_MIN : top + d->capacity;
+    if (d->always_public || d->slow_only)
+        return;
+    yoke__xchg_seq(&d->room, d->limit); /* store-load against yoke__deque_ask() */
+    if (yoke__load_seq(&d->hungry) != 0)
+        yoke__store_relaxed(&d->room, INT64_MIN); /* our own word; as if the thief had stored it now */
 }
 
 int yoke__deque_init(struct yoke__deque *d, bool always_public)
@@ -60,12 +68,18 @@ int yoke__deque_init(struct yoke__deque *d, bool always_public)
         return -ENOMEM;
     d->capacity = FIRST_CAPACITY;
     d->mask = FIRST_CAPACITY - 1;
-    d->bottom = d->top = FIRST_INDEX;
-    d->split = (uint64_t)FIRST_INDEX * 2;
     d->always_public = always_public;
     d->hungry = always_public;
-    set_room(d, d->top);
+    yoke__deque_set_base(d, FIRST_INDEX);
     return 0;
+}
+
+void yoke__deque_set_base(struct yoke__deque *d, int64_t base)
+{
+    d->bottom = d->top = base;
+    d->split = (uint64_t)base * 2;
+    d->limit = base + FIRST_CAPACITY;
+    d->room = d->always_public ? INT64_MIN : d->limit;
 }
 
 void yoke__deque_destroy(struct yoke__deque *d)
@@ -83,7 +97,7 @@ void yoke__deque_destroy(struct yoke__deque *d)
 void yoke__deque_slow_only(struct yoke__deque *d)
 {
     d->slow_only = 1;
-    set_room(d, yoke__load_relaxed(&d->top));
+    yoke__store_relaxed(&d->room, INT64_MIN); /* before there are thieves */
 }
 
 /* ---- owner ------------------------------------------------------------------------------------------------------------ */
@@ -91,9 +105,11 @@ void yoke__deque_slow_only(struct yoke__deque *d)
 int yoke__deque_grow(struct yoke__deque *d)
 {
     int64_t top = yoke__load_acquire(&d->top), bottom = d->bottom; /* slots below top are free; pairs with yoke__deque_steal() */
-    set_room(d, top);
-    if (bottom < top + d->capacity)
+    d->limit = top + d->capacity;
+    if (bottom < d->limit) {
+        set_room(d);
         return 0;
+    }
     void **slots = new_array(d->capacity * 2);
     if (slots == NULL)
         return -ENOMEM;
@@ -106,8 +122,17 @@ int yoke__deque_grow(struct yoke__deque *d)
     d->capacity *= 2;
     d->mask = mask;
     yoke__store_release(&d->slots, slots); /* contents and mask; pairs with yoke__deque_steal() */
-    set_room(d, top);
+    d->limit = top + d->capacity;
+    set_room(d);
     return 0;
+}
+
+void yoke__deque_sated(struct yoke__deque *d)
+{
+    if (d->always_public)
+        return;
+    yoke__store_relaxed(&d->hungry, 0); /* before the room; pairs with yoke__deque_ask() */
+    set_room(d);
 }
 
 /* Makes the older half of the private items public, at least one, if nothing is public. */
@@ -136,7 +161,7 @@ static bool answer(struct yoke__deque *d)
 int yoke__deque_push_slow(struct yoke__deque *d, void *item)
 {
     int64_t b = d->bottom;
-    if (b >= d->room) {
+    if (b >= d->limit) {
         int rc = yoke__deque_grow(d);
         if (rc < 0)
             return rc;

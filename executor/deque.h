@@ -9,7 +9,8 @@
  * Who may call: push, push_public, pop, sated, init, destroy - the owner. steal, ask, raise, any - any worker thread of
  * the runtime, the owner too (a deque whose owner only pushes publicly and steals is a first-in first-out queue).
  *
- * The words. `bottom`, `slots`, `mask`, `room`: the owner's. `top`: only rises, by compare-exchange of whoever takes item `top`.
+ * The words. `bottom`, `slots`, `mask`, `limit`: the owner's. `room`: limit, or INT64_MIN while
+ * `hungry` is up, so that a push has one thing to compare. `top`: only rises, by compare-exchange of whoever takes item `top`.
  * `split`: index << 1 | tentative, written by the owner and by raising thieves, who use compare-exchange on a value without the
  * tentative bit. Indices are 64 bits and start above 0, so that bottom - 1 of an empty deque is a valid index.
  *
@@ -68,6 +69,9 @@ enum yoke__steal {
 int yoke__deque_init(struct yoke__deque *d, bool always_public);
 void yoke__deque_destroy(struct yoke__deque *d);
 
+/* Makes indices begin at `base` (> 0, at most 2^62); the deque is empty and nobody else knows it yet. */
+void yoke__deque_set_base(struct yoke__deque *d, int64_t base);
+
 /* Every push takes the slow path from now on (debug mode). */
 void yoke__deque_slow_only(struct yoke__deque *d);
 
@@ -92,8 +96,8 @@ extern void (*yoke__deque_hook)(int step, struct yoke__deque *d);
 static inline int yoke__deque_push(struct yoke__deque *d, void *item)
 {
     int64_t b = d->bottom;
-    /* hungry: pairs with yoke__deque_ask(); a late sight is made good by the raise */
-    if (__builtin_expect(b >= d->room || yoke__load_relaxed(&d->hungry) != 0, 0))
+    /* pairs with yoke__deque_ask(); a late sight is made good by the raise */
+    if (__builtin_expect(b >= yoke__load_relaxed(&d->room), 0))
         return yoke__deque_push_slow(d, item);
     yoke__store_relaxed(&d->slots[b & d->mask], item);
     yoke__store_release(&d->bottom, b + 1); /* the item's contents; pairs with yoke__deque_raise() */
@@ -104,14 +108,13 @@ static inline int yoke__deque_push(struct yoke__deque *d, void *item)
 static inline int yoke__deque_push_public(struct yoke__deque *d, void *item)
 {
     int64_t b = d->bottom;
-    if (__builtin_expect(b >= d->room, 0)) {
-        int rc = yoke__deque_push_slow(d, item);
+    if (__builtin_expect(b >= d->limit, 0)) {
+        int rc = yoke__deque_grow(d);
         if (rc < 0)
             return rc;
-    } else {
-        yoke__store_relaxed(&d->slots[b & d->mask], item);
-        yoke__store_release(&d->bottom, b + 1); /* pairs with yoke__deque_raise() */
     }
+    yoke__store_relaxed(&d->slots[b & d->mask], item);
+    yoke__store_release(&d->bottom, b + 1); /* pairs with yoke__deque_raise() */
     if (__builtin_expect(d->always_public, 0))
         yoke__store_seq(&d->split, (uint64_t)(b + 1) * 2); /* store-load against yoke__park(), which has no membarrier */
     else
@@ -137,17 +140,19 @@ static inline bool yoke__deque_any(const struct yoke__deque *d)
     return yoke__load_acquire(&d->bottom) > yoke__load_relaxed(&d->top); /* a hint; exact after the barrier in yoke__park() */
 }
 
-/* Raises the owner's flag; written only if it is down, so that waiting thieves do not disturb it. */
+/*
+ * Raises the owner's flag, and lowers its room so that the next push takes the slow path and sees the flag: one comparison there for
+ * both. Written only if it is down, so that waiting thieves do not disturb the owner.
+ */
 static inline void yoke__deque_ask(struct yoke__deque *d)
 {
-    if (yoke__load_relaxed(&d->hungry) == 0)
-        yoke__store_relaxed(&d->hungry, 1); /* pairs with yoke__deque_push() */
+    if (yoke__load_relaxed(&d->hungry) == 0) {
+        yoke__store_relaxed(&d->hungry, 1);         /* before the room; pairs with yoke__deque_sated() */
+        yoke__store_release(&d->room, INT64_MIN); /* pairs with set_room() in deque.c */
+    }
 }
 
-static inline void yoke__deque_sated(struct yoke__deque *d)
-{
-    if (!d->always_public)
-        yoke__store_relaxed(&d->hungry, 0);
-}
+/* The owner lowers the flag. */
+void yoke__deque_sated(struct yoke__deque *d);
 
 #endif

@@ -1,15 +1,21 @@
 /*
  * fork.c - the slow halves of fork and join.
  *
- * fork.state:  QUEUED -> DONE        by whoever ran it from a deque                (yoke__fork_run)
- *              QUEUED -> wait        by the join, which then sleeps                (yoke__fast_join_slow)
- *              wait   -> DONE        by whoever ran it, who then fires the wait
+ * fork.state:  queued  -> RUNNING    by a worker that took it from a deque         (yoke__fork_run)
+ *              queued, RUNNING -> wait   by the join, which then sleeps          (wait_for)
+ *              RUNNING -> DONE       by the worker that ran it                      (yoke__fork_run)
+ *              wait    -> DONE       by the worker that ran it, who then fires the wait
  *              UNQUEUED              no memory to queue it, or no task: the join runs it
- * A join that finds its fork next in its own deque takes it back without any of this (detail/fast.h). The exchange to DONE is
- * the last touch of the descriptor by the runner, unless a wait was there: then the joiner sleeps until it is fired.
+ * While it is queued, the state is its index in the deque it was pushed to, + 1. No two deques of a runtime share an index, and an
+ * index from which an item was stolen is never used again; from which the owner itself popped it, it is, and therefore the fork is
+ * marked RUNNING before it is run. So if the state is this worker's bottom, the fork lies there, and its join takes it back without
+ * any exchange (detail/fast.h). The exchange to DONE is the last touch of the descriptor by the runner, unless a wait was there:
+ * then the joiner sleeps until it is fired.
  *
  * A fork runs under the scope that was current when it was begun, with the identity of its task. Run by its own join it is a call
- * on the same strand; taken by another worker it is a strand of its own.
+ * on the same strand; taken by another worker it is a strand of its own. The inlined join does not compare scopes: the worker's
+ * `floor` does it. Whenever the current scope changes or a stack is entered, floor is set to bottom, so a fork at an index from floor
+ * on was pushed by the current strand since then, under the scope that is current now. The others take the slow join, which looks.
  */
 #include "fork.h"
 
@@ -19,15 +25,30 @@
 #include "wait.h"
 #include "worker.h"
 
-enum { QUEUED = 0, DONE = 1, UNQUEUED = 2 }; /* anything else is a pointer to a wait */
+enum { DONE = 2, UNQUEUED = 4 };
+#define RUNNING ((uintptr_t)YOKE__FORK_QUEUED) /* an index that no deque has */
+
+/* Not yet done and nobody waits. Pointers to waits are below. */
+static bool queued(uintptr_t state)
+{
+    return state >= RUNNING;
+}
 
 const char yoke__fast_layout_1 = 1;
 
+/* What threads have that are no workers: no room, nothing in it, and a scope that always needs a closer look. */
+static struct yoke__scope_head no_scope = { .memo = 0 };
+static struct yoke__strand_head no_strand = { .scope = &no_scope, .self = &no_strand };
+const uint64_t yoke__no_epoch = 1;
+static struct yoke__head nobody = {
+    .deque = { .room = INT64_MIN }, .strand = &no_strand, .stack_low = UINTPTR_MAX, .floor = INT64_MAX, .epoch = &yoke__no_epoch
+};
+
 #if defined(__x86_64__) && !defined(YOKE_NO_FAST_TLS)
-__thread struct yoke__head *yoke__fast_head __attribute__((tls_model("initial-exec")));
+__thread struct yoke__head *yoke__fast_head __attribute__((tls_model("initial-exec"))) = &nobody;
 #define self_word yoke__fast_head
 #else
-static __thread struct yoke__head *self_word __attribute__((tls_model("initial-exec")));
+static __thread struct yoke__head *self_word __attribute__((tls_model("initial-exec"))) = &nobody;
 #endif
 
 /* Out of line, so that no caller can keep the thread-local's address over a switch. */
@@ -39,7 +60,7 @@ __attribute__((noinline)) struct yoke__head *yoke__fast_self_call(void)
 
 __attribute__((noinline)) void yoke__set_self(struct yoke__worker *w)
 {
-    self_word = w != NULL ? &w->head : NULL;
+    self_word = w != NULL ? &w->head : &nobody;
 }
 
 void yoke__fast_fork_slow(yoke_forked *fork)
@@ -50,11 +71,10 @@ void yoke__fast_fork_slow(yoke_forked *fork)
     if (w == NULL)
         return;
     struct yoke__strand *strand = yoke__current(w);
-    fork->strand = &strand->head;
-    fork->scope = strand->head.scope;
+    fork->from = strand->head;
     if (w->rt->config.debug)
         strand->forks++;
-    fork->state = QUEUED;
+    fork->state = (uintptr_t)w->head.deque.bottom + 1;
     int rc = yoke__deque_push(&w->head.deque, fork);
     if (rc < 0) {
         fork->state = UNQUEUED;
@@ -67,12 +87,12 @@ void yoke__fast_fork_slow(yoke_forked *fork)
 /* The fork as a call on the joiner's own strand. */
 static int call_here(struct yoke__strand *strand, yoke_forked *fork)
 {
-    struct yoke__scope_head *scope = strand->head.scope;
-    strand->head.scope = fork->scope;
+    struct yoke__scope_head *scope = strand->head.scope, *own = fork->from.scope;
+    yoke__strand_set_scope(yoke__self(), strand, own);
     int rc = fork->fn(fork->arg);
-    if (strand->head.scope != fork->scope)
-        yoke__scope_unwind(strand, (struct yoke__scope *)(void *)fork->scope, "was still open when a fork ended: cancelled and joined");
-    strand->head.scope = scope;
+    if (strand->head.scope != own)
+        yoke__scope_unwind(strand, (struct yoke__scope *)(void *)own, "was still open when a fork ended: cancelled and joined");
+    yoke__strand_set_scope(yoke__self(), strand, scope);
     return rc;
 }
 
@@ -80,10 +100,13 @@ static int wait_for(yoke_forked *fork)
 {
     struct yoke__wait wait;
     yoke__wait_init(&wait, "join");
-    uintptr_t state = QUEUED;
+    uintptr_t state = yoke__load_acquire(&fork->state); /* pairs with yoke__fork_run() */
     /* releases the wait to the runner; acquire: its effects, if it was faster; pairs with yoke__fork_run() */
-    if (yoke__cas_acq_rel(&fork->state, &state, (uintptr_t)&wait))
-        yoke__wait_block(&wait);
+    while (queued(state)) /* twice at most: it may begin to run meanwhile */
+        if (yoke__cas_acq_rel(&fork->state, &state, (uintptr_t)&wait)) {
+            yoke__wait_block(&wait);
+            break;
+        }
     struct yoke__worker *w = yoke__self();
     struct yoke__strand *strand = yoke__current(w);
     if (fork->failure != NULL) {
@@ -101,40 +124,56 @@ int yoke__fast_join_slow(yoke_forked *fork)
         return -ENOTRECOVERABLE;
     struct yoke__strand *strand = yoke__current(w);
     if (w->rt->config.debug) {
-        if (strand->forks-- <= 0 && &strand->head == fork->strand)
+        if (strand->forks-- <= 0 && &strand->head == fork->from.self)
             yoke__panic("task '%s' joins a fork twice, or one that it did not begin", strand->task->name);
     }
     uintptr_t state = yoke__load_acquire(&fork->state); /* pairs with yoke__fork_run() */
     if (state == UNQUEUED)
         return call_here(strand, fork);
-    if (state == QUEUED && (uintptr_t)__builtin_frame_address(0) > w->stack_half) {
+    if (queued(state) && (uintptr_t)__builtin_frame_address(0) > w->stack_half) {
         void *item = yoke__deque_pop(&w->head.deque);
         if (item == fork)
             return call_here(strand, fork);
+        if (item == (char *)(void *)fork + YOKE__FAST_TYPED) {
+            fork->arg = fork;
+            return call_here(strand, fork);
+        }
         if (item != NULL && yoke__deque_push(&w->head.deque, item) > 0) /* cannot fail: there was room for it */
             yoke__wake_one(w->rt);
     }
     return wait_for(fork);
 }
 
-void yoke__fork_run(struct yoke__worker *w, yoke_forked *fork)
+void yoke__fast_join_typed(yoke_forked *fork)
 {
-    struct yoke__strand *parent = (struct yoke__strand *)(void *)fork->strand;
-    struct yoke__strand strand = { .head = { .scope = fork->scope },
-                                   .base = (struct yoke__scope *)(void *)fork->scope,
+    if (yoke__self() == NULL)
+        fork->fn(fork);
+    else
+        (void)yoke__fast_join_slow(fork);
+}
+
+void yoke__fork_run(struct yoke__worker *w, yoke_forked *fork, bool typed)
+{
+    struct yoke__strand *parent = (struct yoke__strand *)(void *)fork->from.self;
+    struct yoke__scope_head *scope = fork->from.scope;
+    struct yoke__strand strand = { .head = { .scope = scope, .self = &strand.head },
+                                   .base = (struct yoke__scope *)(void *)scope,
                                    .task = parent->task };
     struct yoke_runtime *rt = w->rt;
+    uintptr_t state = yoke__load_relaxed(&fork->state);
+    if (queued(state))
+        yoke__cas_relaxed(&fork->state, &state, RUNNING); /* ordered by this worker's own program; fails if the join waits meanwhile */
     w->head.strand = &strand.head;
-    int rc = fork->fn(fork->arg);
-    if (strand.head.scope != fork->scope)
+    int rc = fork->fn(typed ? fork : fork->arg);
+    if (strand.head.scope != scope)
         yoke__scope_unwind(&strand, strand.base, "was still open when a fork ended: cancelled and joined");
     if (strand.forks != 0)
         yoke__panic("a fork of task '%s' ended with forks of its own not joined", strand.task->name);
     fork->result = rc;
     fork->failure = strand.fail == NULL ? NULL : yoke__fail_take(yoke__self(), &strand, rc);
     /* release: the fork's effects; acquire: the wait; pairs with wait_for() and yoke__fast_join_slow() */
-    uintptr_t state = yoke__xchg_acq_rel(&fork->state, (uintptr_t)DONE);
-    if (state != QUEUED) {
+    state = yoke__xchg_acq_rel(&fork->state, (uintptr_t)DONE);
+    if (!queued(state)) {
         struct yoke__fiber *fiber;
         yoke__wait_fire((struct yoke__wait *)(void *)state, YOKE__FIRE_DONE, &fiber);
         if (fiber != NULL)

@@ -384,7 +384,7 @@ int yoke__group_finish(struct yoke__group *group, int rc, yoke_group_report *rep
         yoke__task_free(w, task);
     }
     yoke__handles_free(w, group);
-    strand->head.scope = &group->scope.parent->head;
+    yoke__strand_set_scope(w, strand, &group->scope.parent->head);
     yoke__scope_retire(rt, &group->scope);
     yoke__block_put(&rt->blocks, &w->blocks, YOKE__BLOCK_GROUP, group);
     return rc;

@@ -302,7 +302,7 @@ void yoke__scope_enter(struct yoke__worker *w, struct yoke__strand *strand, stru
     if (scope->generation == 0)
         scope->generation = w->rt->run_id << 40 | 1;
     scope->owner = strand;
-    strand->head.scope = &scope->head;
+    yoke__strand_set_scope(w, strand, &scope->head);
 }
 
 void yoke__scope_retire(struct yoke_runtime *rt, struct yoke__scope *scope)
@@ -409,7 +409,7 @@ static int leave_scope(struct yoke__worker *w, struct yoke__strand *strand, stru
 {
     if (rc == -ECANCELED && yoke__scope_outermost_cancelled(scope) == scope)
         rc = scope->reason;
-    strand->head.scope = &scope->parent->head;
+    yoke__strand_set_scope(w, strand, &scope->parent->head);
     yoke__scope_retire(w->rt, scope);
     yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SCOPE, scope);
     return rc;

@@ -14,6 +14,7 @@ void yoke__task_free(struct yoke__worker *w, struct yoke__task *task);
 static inline void yoke__task_init(struct yoke__task *task, yoke_fn fn, void *arg, struct yoke__group *group, struct yoke__scope *scope)
 {
     task->strand.head.scope = &scope->head;
+    task->strand.head.self = &task->strand.head;
     task->strand.base = scope;
     task->strand.task = task;
     task->strand.fail = NULL;

@@ -97,6 +97,7 @@ static void arrive(const struct handoff *from)
     w->head.strand = me->strand;
     w->stack_half = me->half;
     w->head.stack_low = w->rt->config.debug ? UINTPTR_MAX : me->half;
+    w->head.floor = w->head.deque.bottom; /* what lies below was forked under a scope unknown here */
     from->hook(w, from->left, from->arg);
 }
 
@@ -289,7 +290,8 @@ static void run_item(struct yoke__worker *w, void *item)
         return;
     }
     yoke__worker_flush(w);
-    yoke__fork_run(w, item);
+    bool typed = ((uintptr_t)item & YOKE__TAG_MASK) == YOKE__TAG_TYPED;
+    yoke__fork_run(w, (yoke_forked *)(void *)((char *)item - (typed ? YOKE__TAG_TYPED : YOKE__TAG_FORK)), typed);
     yoke__self()->head.strand = NULL;
 }
 
@@ -556,6 +558,7 @@ int yoke__worker_create(struct yoke_runtime *rt, int index)
         yoke__os_free(w);
         return rc;
     }
+    yoke__deque_set_base(&w->head.deque, YOKE__FORK_QUEUED + ((int64_t)(index + 1) << 48)); /* no index twice in the runtime: fork.c */
     if (rt->config.debug)
         yoke__deque_slow_only(&w->head.deque);
     w->spare = yoke__fiber_create(&rt->stacks, loop);

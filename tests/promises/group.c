@@ -228,8 +228,9 @@ static int close_table(void *arg)
         check_int(count, 1);
     }
     { /* row 2: the deadline cut a child */
-        YOKE_GROUP(g, .deadline = yoke_after(YOKE_MS(2)));
+        YOKE_GROUP(g);
         check_int(yoke_spawn_ptr(g, sleep_long, NULL), 0);
+        check_int(yoke_group_set_deadline(g, yoke_after(YOKE_MS(1))), 0);
         check_int(yoke_group_close(g, 0), -ETIMEDOUT);
     }
     { /* row 2: the deadline cut the body */

@@ -75,29 +75,29 @@ YOKE_END_DECLS
     typedef struct { yoke_forked fork; R result; A a; } fn##_fork; \
     static int fn##_fork_run(void *arg) { fn##_fork *f = (fn##_fork *)arg; f->result = fn(f->a); return 0; } \
     static inline __attribute__((always_inline, unused)) void fn##_fork_begin(fn##_fork *f, A a) \
-    { f->a = a; yoke__fast_fork(&f->fork, fn##_fork_run, f); } \
+    { f->a = a; yoke__fast_fork_typed(&f->fork, fn##_fork_run); } \
     static inline __attribute__((always_inline, unused)) R fn##_fork_join(fn##_fork *f) \
-    { if (__builtin_expect(yoke__fast_join_take(&f->fork), 1)) return fn(f->a); yoke__fast_join_typed(&f->fork); return f->result; }
+    { if (__builtin_expect(yoke__fast_take(&f->fork), 1)) return fn(f->a); yoke__fast_join_typed(&f->fork); return f->result; }
 #define YOKE_FORK_DEFINE2(fn, R, A, B) \
     typedef struct { yoke_forked fork; R result; A a; B b; } fn##_fork; \
     static int fn##_fork_run(void *arg) { fn##_fork *f = (fn##_fork *)arg; f->result = fn(f->a, f->b); return 0; } \
     static inline __attribute__((always_inline, unused)) void fn##_fork_begin(fn##_fork *f, A a, B b) \
-    { f->a = a; f->b = b; yoke__fast_fork(&f->fork, fn##_fork_run, f); } \
+    { f->a = a; f->b = b; yoke__fast_fork_typed(&f->fork, fn##_fork_run); } \
     static inline __attribute__((always_inline, unused)) R fn##_fork_join(fn##_fork *f) \
-    { if (__builtin_expect(yoke__fast_join_take(&f->fork), 1)) return fn(f->a, f->b); yoke__fast_join_typed(&f->fork); return f->result; }
+    { if (__builtin_expect(yoke__fast_take(&f->fork), 1)) return fn(f->a, f->b); yoke__fast_join_typed(&f->fork); return f->result; }
 #define YOKE_FORK_DEFINE3(fn, R, A, B, C) \
     typedef struct { yoke_forked fork; R result; A a; B b; C c; } fn##_fork; \
     static int fn##_fork_run(void *arg) { fn##_fork *f = (fn##_fork *)arg; f->result = fn(f->a, f->b, f->c); return 0; } \
     static inline __attribute__((always_inline, unused)) void fn##_fork_begin(fn##_fork *f, A a, B b, C c) \
-    { f->a = a; f->b = b; f->c = c; yoke__fast_fork(&f->fork, fn##_fork_run, f); } \
+    { f->a = a; f->b = b; f->c = c; yoke__fast_fork_typed(&f->fork, fn##_fork_run); } \
     static inline __attribute__((always_inline, unused)) R fn##_fork_join(fn##_fork *f) \
-    { if (__builtin_expect(yoke__fast_join_take(&f->fork), 1)) return fn(f->a, f->b, f->c); yoke__fast_join_typed(&f->fork); return f->result; }
+    { if (__builtin_expect(yoke__fast_take(&f->fork), 1)) return fn(f->a, f->b, f->c); yoke__fast_join_typed(&f->fork); return f->result; }
 #define YOKE_FORK_DEFINE4(fn, R, A, B, C, D) \
     typedef struct { yoke_forked fork; R result; A a; B b; C c; D d; } fn##_fork; \
     static int fn##_fork_run(void *arg) { fn##_fork *f = (fn##_fork *)arg; f->result = fn(f->a, f->b, f->c, f->d); return 0; } \
     static inline __attribute__((always_inline, unused)) void fn##_fork_begin(fn##_fork *f, A a, B b, C c, D d) \
-    { f->a = a; f->b = b; f->c = c; f->d = d; yoke__fast_fork(&f->fork, fn##_fork_run, f); } \
+    { f->a = a; f->b = b; f->c = c; f->d = d; yoke__fast_fork_typed(&f->fork, fn##_fork_run); } \
     static inline __attribute__((always_inline, unused)) R fn##_fork_join(fn##_fork *f) \
-    { if (__builtin_expect(yoke__fast_join_take(&f->fork), 1)) return fn(f->a, f->b, f->c, f->d); yoke__fast_join_typed(&f->fork); return f->result; }
+    { if (__builtin_expect(yoke__fast_take(&f->fork), 1)) return fn(f->a, f->b, f->c, f->d); yoke__fast_join_typed(&f->fork); return f->result; }
 
 #endif

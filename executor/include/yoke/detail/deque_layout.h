@@ -11,8 +11,9 @@ struct yoke__deque {
     int64_t bottom; /* next free index */
     void **slots;   /* circular; the array's header lies before it */
     int64_t mask;   /* capacity - 1 */
-    int64_t room;   /* push takes the slow path from this index on */
-    char pad0[32];
+    int64_t room;   /* a fork takes the slow path from this index on: `limit`, or INT64_MIN while somebody is hungry (thieves write it) */
+    int64_t limit;  /* here the array is full */
+    char pad0[24];
     /* written by the owner and by thieves that want more */
     uint64_t split;   /* first private index << 1 | tentative */
     uint32_t hungry;  /* somebody wants work */

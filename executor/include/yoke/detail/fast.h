@@ -17,8 +17,10 @@ struct yoke__scope_head {
     uint64_t memo; /* the cancel epoch at which this scope was last seen not cancelled in effect */
 };
 
+/* What a fork takes along: two words, copied as one. */
 struct yoke__strand_head {
     struct yoke__scope_head *scope; /* innermost scope of this strand */
+    struct yoke__strand_head *self;
 };
 
 /* The head of a worker. */
@@ -26,30 +28,35 @@ struct yoke__head {
     struct yoke__deque deque;
     struct yoke__strand_head *strand; /* what runs on this worker now; never NULL while user code runs */
     uintptr_t stack_low;              /* below this address a call is made on a fresh stack */
+    int64_t floor;                    /* forks from this index on are of the current strand and were begun under its current scope */
     const uint64_t *epoch;            /* the runtime's cancel epoch */
-    void *reserved[5];
+    void *reserved[4];
 };
 
 /* A fork's descriptor, in the forking frame. Treat as opaque. */
 typedef struct yoke_forked {
     yoke_fn fn;
     void *arg;
-    struct yoke__scope_head *scope;
-    struct yoke__strand_head *strand;
-    uintptr_t state; /* 0 queued; see executor/fork.c */
+    struct yoke__strand_head from; /* scope and strand at the fork */
+    uintptr_t state;               /* while queued: its index in the deque + 1; see executor/fork.c */
     void *failure;
     int result;
 } yoke_forked;
 
+/* In a deque's item: the argument is the descriptor itself. */
+enum { YOKE__FAST_TYPED = 2 };
+
 YOKE_API void yoke__fast_fork_slow(yoke_forked *fork);
 YOKE_API int yoke__fast_join_slow(yoke_forked *fork);
+YOKE_API void yoke__fast_join_typed(yoke_forked *fork);
 YOKE_API int yoke__fast_checkpoint_slow(void);
 YOKE_API struct yoke__head *yoke__fast_self_call(void);
 extern YOKE_API const char yoke__fast_layout_1;
 
 /*
- * The worker this code runs on, or NULL. A task can be on another thread after any call that may wait, so the address must be read
- * anew each time: the volatile asm keeps the compiler from reusing a thread-local address across a switch.
+ * The head of the worker this code runs on; on other threads, one whose deque is always full and empty, so that everything takes the
+ * slow path. A task can be on another thread after any call that may wait, so the address must be read anew each time: the volatile
+ * asm keeps the compiler from reusing a thread-local address across a switch.
  */
 #if defined(__x86_64__) && !defined(YOKE_NO_FAST_TLS)
 extern YOKE_API __thread struct yoke__head *yoke__fast_head __attribute__((tls_model("initial-exec")));
@@ -63,48 +70,62 @@ static inline __attribute__((always_inline)) struct yoke__head *yoke__fast_self(
 static inline struct yoke__head *yoke__fast_self(void) { return yoke__fast_self_call(); }
 #endif
 
-static inline __attribute__((always_inline)) void yoke__fast_fork(yoke_forked *f, yoke_fn fn, void *arg)
+static inline __attribute__((always_inline)) bool yoke__fast_push(yoke_forked *f, uintptr_t tag)
 {
     struct yoke__head *h = yoke__fast_self();
-    f->fn = fn;
-    f->arg = arg;
-    f->state = 0;
-    if (__builtin_expect(h != NULL, 1)) {
-        struct yoke__deque *d = &h->deque;
-        int64_t b = d->bottom;
-        f->strand = h->strand;
-        f->scope = h->strand->scope;
-        /* hungry: pairs with yoke__deque_ask() in executor/deque.c; late sight is bounded by the raise */
-        if (__builtin_expect(b < d->room && __atomic_load_n(&d->hungry, __ATOMIC_RELAXED) == 0, 1)) {
-            __atomic_store_n(&d->slots[b & d->mask], (void *)f, __ATOMIC_RELAXED);
-            __atomic_store_n(&d->bottom, b + 1, __ATOMIC_RELEASE); /* pairs with yoke__deque_raise() in executor/deque.c */
-            return;
-        }
-    }
-    yoke__fast_fork_slow(f);
+    struct yoke__deque *d = &h->deque;
+    int64_t b = d->bottom;
+    /* pairs with yoke__deque_ask() in executor/deque.h; late sight of it is bounded by the raise */
+    if (__builtin_expect(b >= __atomic_load_n(&d->room, __ATOMIC_RELAXED), 0))
+        return false;
+    __builtin_memcpy(&f->from, h->strand, sizeof f->from);
+    f->state = (uintptr_t)b + 1;
+    __atomic_store_n(&d->slots[b & d->mask], (void *)((uintptr_t)f + tag), __ATOMIC_RELAXED);
+    __atomic_store_n(&d->bottom, b + 1, __ATOMIC_RELEASE); /* pairs with yoke__deque_raise() in executor/deque.c */
+    return true;
 }
 
-/* True: the fork was taken back and is to be called here and now. */
-static inline __attribute__((always_inline)) bool yoke__fast_join_take(yoke_forked *f)
+static inline __attribute__((always_inline)) void yoke__fast_fork(yoke_forked *f, yoke_fn fn, void *arg)
+{
+    f->fn = fn;
+    f->arg = arg;
+    if (__builtin_expect(!yoke__fast_push(f, 0), 0))
+        yoke__fast_fork_slow(f);
+}
+
+/* fn(f) */
+static inline __attribute__((always_inline)) void yoke__fast_fork_typed(yoke_forked *f, yoke_fn fn)
+{
+    f->fn = fn;
+    if (__builtin_expect(!yoke__fast_push(f, YOKE__FAST_TYPED), 0)) {
+        f->arg = f;
+        yoke__fast_fork_slow(f);
+    }
+}
+
+/*
+ * True: the fork was taken back and is to be called here and now. The index in the descriptor belongs to one deque of the runtime and to
+ * this fork while nobody else has taken it, so bottom alone tells that the fork is next. That load of bottom is only compared, so that
+ * the chain of stores and loads of bottom does not add up over forks.
+ */
+static inline __attribute__((always_inline)) bool yoke__fast_take(yoke_forked *f)
 {
     struct yoke__head *h = yoke__fast_self();
-    if (__builtin_expect(h == NULL, 0))
-        return false;
     struct yoke__deque *d = &h->deque;
-    int64_t b = d->bottom - 1;
-    __atomic_store_n(&d->bottom, b, __ATOMIC_RELAXED);
+    int64_t b = (int64_t)__atomic_load_n(&f->state, __ATOMIC_RELAXED); /* index + 1; if not queued, a number that cannot fit */
+    if (__builtin_expect(d->bottom != b || b <= h->floor || (uintptr_t)__builtin_frame_address(0) <= h->stack_low, 0))
+        return false;
+    __atomic_store_n(&d->bottom, b - 1, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the processor's half of this store-load pair is the raiser's membarrier */
-    if (__builtin_expect((uint64_t)b * 2 + 1 >= __atomic_load_n(&d->split, __ATOMIC_RELAXED) &&
-                         __atomic_load_n(&d->slots[b & d->mask], __ATOMIC_RELAXED) == (void *)f &&
-                         (uintptr_t)__builtin_frame_address(0) > h->stack_low && f->scope == h->strand->scope, 1))
+    if (__builtin_expect((uint64_t)b * 2 - 1 >= __atomic_load_n(&d->split, __ATOMIC_RELAXED), 1))
         return true;
-    __atomic_store_n(&d->bottom, b + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&d->bottom, b, __ATOMIC_RELEASE);
     return false;
 }
 
 static inline __attribute__((always_inline)) int yoke__fast_join(yoke_forked *f)
 {
-    if (__builtin_expect(yoke__fast_join_take(f), 1))
+    if (__builtin_expect(yoke__fast_take(f), 1))
         return f->fn(f->arg);
     return yoke__fast_join_slow(f);
 }
@@ -116,20 +137,11 @@ static inline __attribute__((always_inline)) int yoke__fast_join_scoped(yoke_for
     return rc;
 }
 
-static inline __attribute__((always_inline)) void yoke__fast_join_typed(yoke_forked *f)
-{
-    if (yoke__fast_self() == NULL)
-        f->fn(f->arg);
-    else
-        (void)yoke__fast_join_slow(f);
-}
-
 static inline __attribute__((always_inline)) int yoke__fast_checkpoint(void)
 {
     struct yoke__head *h = yoke__fast_self();
     /* memo and epoch: pairs with yoke__scope_mark() in executor/scope.c */
-    if (__builtin_expect(h != NULL && __atomic_load_n(&h->strand->scope->memo, __ATOMIC_RELAXED) ==
-                                          __atomic_load_n(h->epoch, __ATOMIC_ACQUIRE), 1))
+    if (__builtin_expect(__atomic_load_n(&h->strand->scope->memo, __ATOMIC_RELAXED) == __atomic_load_n(h->epoch, __ATOMIC_ACQUIRE), 1))
         return 0;
     return yoke__fast_checkpoint_slow();
 }
