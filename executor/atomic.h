@@ -29,6 +29,7 @@
 #define yoke__sub_relaxed(p, v)     __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED)
 #define yoke__sub_acq_rel(p, v)     __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
 #define yoke__sub_seq(p, v)         __atomic_fetch_sub((p), (v), __ATOMIC_SEQ_CST)
+#define yoke__or_relaxed(p, v)      __atomic_fetch_or((p), (v), __ATOMIC_RELAXED)
 #define yoke__or_acq_rel(p, v)      __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
 #define yoke__or_seq(p, v)          __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
 #define yoke__and_acq_rel(p, v)     __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)

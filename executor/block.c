@@ -9,8 +9,8 @@ enum { CHUNK = 64 * 1024 };
 #define ROUND(n) (uint16_t)(((n) + 63) / 64 * 64)
 
 const uint16_t yoke__block_sizes[YOKE__BLOCK_CLASSES] = {
-    [YOKE__BLOCK_TASK0] = ROUND(sizeof(struct yoke__task) + 32),
-    [YOKE__BLOCK_TASK1] = ROUND(sizeof(struct yoke__task) + 160),
+    [YOKE__BLOCK_TASK0] = ROUND(sizeof(struct yoke__task) + YOKE__TASK_SMALL),
+    [YOKE__BLOCK_TASK1] = ROUND(sizeof(struct yoke__task) + 256),
     [YOKE__BLOCK_TASK2] = ROUND(sizeof(struct yoke__task) + 800),
     [YOKE__BLOCK_SCOPE] = ROUND(sizeof(struct yoke__scope)),
     [YOKE__BLOCK_GROUP] = ROUND(sizeof(struct yoke__group)),

@@ -87,23 +87,37 @@ struct yoke__slot_value {
     void *value;
 };
 
-/* Between uses a block has the fields marked (z) zero, so that a spawn need not write them. */
+/*
+ * The first cache line is all that a task costs that wants nothing special and does not fail. Between uses a block has the fields
+ * marked (z) zero, so that a spawn need not write them; `flags` says which of the others mean something.
+ */
 struct yoke__task {
     struct yoke__node node; /* free list; inbox; list of failures */
-    struct yoke__strand strand;
     yoke_fn fn;
     void *arg;
     struct yoke__group *group; /* NULL: the root */
     const char *name;
     const yoke_site *site;
-    uint64_t id;                      /* (z) 0: nobody has asked yet */
-    struct yoke__deferred *deferred;  /* (z) last registered first */
-    struct yoke__slot_value *slots;   /* (z) */
-    struct yoke__handle *handle;      /* (z) */
-    struct yoke__worker *pin;         /* (z) the only worker it may run on */
-    uint8_t class;                    /* enum yoke__block_class it came from, or YOKE__TASK_HEAP, YOKE__TASK_FRAME */
+    uint8_t class; /* enum yoke__block_class it came from, or YOKE__TASK_HEAP, YOKE__TASK_FRAME */
+    uint8_t flags; /* (z) atomic: the task's forks may set some */
     int result;
-} __attribute__((aligned(16))); /* the copied argument follows */
+    /* only as flags say */
+    struct yoke__fail *fail;        /* of a task that has failed and is kept as the record */
+    uint64_t id;                    /* (z) 0: nobody has asked yet */
+    struct yoke__deferred *deferred; /* (z) last registered first */
+    struct yoke__slot_value *slots; /* (z) */
+    struct yoke__handle *handle;    /* YOKE__TASK_HANDLE */
+    struct yoke__worker *pin;       /* YOKE__TASK_PINNED: the only worker it may run on */
+    void *pad[2];
+} __attribute__((aligned(64))); /* the copied argument follows */
+enum yoke__task_flags {
+    YOKE__TASK_HANDLE = 1,
+    YOKE__TASK_PINNED = 2,
+    YOKE__TASK_LIMITED = 4, /* it holds room in its group */
+    YOKE__TASK_CLEANUP = 8, /* deferred functions or slots */
+    YOKE__TASK_NAMED = 16,  /* it has an id */
+};
+enum { YOKE__TASK_SMALL = 64 }; /* bytes of argument that fit into every block */
 enum { YOKE__TASK_HEAP = 254, YOKE__TASK_FRAME = 255 };
 
 /* ---- scope -------------------------------------------------------------------------------------------------------------- */
@@ -229,6 +243,7 @@ enum { YOKE__TAG_FORK = 0, YOKE__TAG_TASK = 1, YOKE__TAG_TYPED = YOKE__FAST_TYPE
 
 struct yoke__worker {
     struct yoke__head head;   /* forks and tasks; first, known to the inlined fast path */
+    uint64_t run_id;          /* the runtime's */
     struct yoke__deque ready; /* fibers to resume; first in first out; the owner takes from the top like everybody else */
     struct yoke__inbox inbox; /* what only this worker may run */
     struct yoke__node *pinned;     /* taken from the inbox, first first */

@@ -41,7 +41,7 @@ static struct yoke__scope_head no_scope = { .memo = 0 };
 static struct yoke__strand_head no_strand = { .scope = &no_scope, .self = &no_strand };
 const uint64_t yoke__no_epoch = 1;
 static struct yoke__head nobody = {
-    .deque = { .room = INT64_MIN }, .strand = &no_strand, .stack_low = UINTPTR_MAX, .floor = INT64_MAX, .epoch = &yoke__no_epoch
+    .deque = { .room = INT64_MIN, .limit = INT64_MIN }, .strand = &no_strand, .stack_low = UINTPTR_MAX, .floor = INT64_MAX, .epoch = &yoke__no_epoch
 };
 
 #if defined(__x86_64__) && !defined(YOKE_NO_FAST_TLS)

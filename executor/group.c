@@ -220,7 +220,7 @@ bool yoke__group_child_failed(struct yoke_runtime *rt, struct yoke__group *group
         note_cut(group);
         return false;
     }
-    task->strand.fail = fail;
+    task->fail = fail;
     task->result = rc;
     yoke__lock_acquire(&group->lock);
     bool first = first_failure(group, rc, NULL);
@@ -247,7 +247,7 @@ static struct yoke__task *next_kept(const struct yoke__task *task)
 
 static void describe_failure(const struct yoke__task *task, yoke_failure *out)
 {
-    yoke__fail_describe(task->strand.fail, out);
+    yoke__fail_describe(task->fail, out);
     out->code = task->result;
     out->task = task->name;
     out->task_id = task->id;
@@ -344,12 +344,12 @@ static void inherit_failure(struct yoke__worker *w, struct yoke__strand *strand,
     struct yoke__task *task = group->first_kept;
     if (task == NULL || task->result != rc || group->policy != YOKE_ALL)
         return;
-    if (task->strand.fail == NULL)
-        task->strand.fail = yoke__fail_new(w, task, rc);
+    if (task->fail == NULL)
+        task->fail = yoke__fail_new(w, task, rc);
     if (strand->fail != NULL)
         yoke__fail_free(w, strand->fail);
-    strand->fail = task->strand.fail;
-    task->strand.fail = NULL;
+    strand->fail = task->fail;
+    task->fail = NULL;
 }
 
 int yoke__group_finish(struct yoke__group *group, int rc, yoke_group_report *report)
@@ -379,8 +379,8 @@ int yoke__group_finish(struct yoke__group *group, int rc, yoke_group_report *rep
     while (group->first_kept != NULL) {
         struct yoke__task *task = group->first_kept;
         group->first_kept = next_kept(task);
-        if (task->strand.fail != NULL)
-            yoke__fail_free(w, task->strand.fail);
+        if (task->fail != NULL)
+            yoke__fail_free(w, task->fail);
         yoke__task_free(w, task);
     }
     yoke__handles_free(w, group);

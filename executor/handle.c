@@ -37,8 +37,7 @@ int yoke__handle_attach(struct yoke__worker *w, struct yoke__group *group, struc
     handle->scope = scope;
     yoke__waitq_init(&handle->waiters);
     task->handle = handle;
-    task->strand.base = scope;
-    task->strand.head.scope = &scope->head;
+    task->flags |= YOKE__TASK_HANDLE;
     yoke__lock_acquire(&group->lock);
     handle->next = group->handles;
     group->handles = handle;
@@ -60,7 +59,7 @@ static void wake_all_locked(struct yoke__handle *handle, int result, struct yoke
 /* In the handle's list of waiters a result below this is an error of the wait, not the task's. */
 enum { AWAIT_CLOSED = -0x7fffffff };
 
-void yoke__handle_ended(struct yoke__worker *w, struct yoke__task *task, int rc)
+void yoke__handle_ended(struct yoke__worker *w, struct yoke__task *task, struct yoke__strand *strand, int rc)
 {
     struct yoke__handle *handle = task->handle;
     struct yoke__fiber *woken = NULL;
@@ -73,25 +72,29 @@ void yoke__handle_ended(struct yoke__worker *w, struct yoke__task *task, int rc)
     wake_all_locked(handle, rc, &woken);
     yoke__lock_release(&handle->lock);
     yoke__ready_list(w->rt, woken);
-    task->strand.base = &task->group->scope;
-    task->strand.head.scope = &task->group->scope.head;
+    if (strand != NULL) { /* what still runs of this task runs under the group's scope */
+        strand->base = &task->group->scope;
+        yoke__strand_set_scope(w, strand, &task->group->scope.head);
+    }
     yoke__scope_retire(w->rt, scope);
     yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SCOPE, scope);
 }
 
-void yoke__handle_started(struct yoke__task *task)
+struct yoke__scope *yoke__handle_started(struct yoke__task *task)
 {
     struct yoke__handle *handle = task->handle;
     yoke__lock_acquire(&handle->lock);
     handle->status = YOKE_TASK_RUNNING;
+    struct yoke__scope *scope = handle->scope; /* ours until we end */
     yoke__lock_release(&handle->lock);
+    return scope;
 }
 
 void yoke__handle_abandon(struct yoke__worker *w, struct yoke__task *task)
 {
     struct yoke__group *group = task->group;
     struct yoke__handle *handle = task->handle;
-    yoke__handle_ended(w, task, -ENOMEM);
+    yoke__handle_ended(w, task, NULL, -ENOMEM);
     yoke__lock_acquire(&group->lock);
     for (struct yoke__handle **at = &group->handles; *at != NULL; at = &(*at)->next)
         if (*at == handle) {

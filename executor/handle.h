@@ -12,10 +12,10 @@ int yoke__handle_attach(struct yoke__worker *w, struct yoke__group *group, struc
 /* Undoes it: the task was not published after all. */
 void yoke__handle_abandon(struct yoke__worker *w, struct yoke__task *task);
 
-/* The task is being entered. */
-void yoke__handle_started(struct yoke__task *task);
+/* The task is being entered: its scope. */
+struct yoke__scope *yoke__handle_started(struct yoke__task *task);
 
-/* The task has ended: tells the waiters, retires the scope. */
-void yoke__handle_ended(struct yoke__worker *w, struct yoke__task *task, int rc);
+/* The task has ended: tells the waiters, retires the scope, of which its strand (NULL: never begun) lets go. */
+void yoke__handle_ended(struct yoke__worker *w, struct yoke__task *task, struct yoke__strand *strand, int rc);
 
 #endif

@@ -133,10 +133,9 @@ struct yoke__group *yoke__post_run(struct yoke__worker *w, struct yoke__node *no
         task = &frame;
         *task = (struct yoke__task){ .class = YOKE__TASK_FRAME };
     }
-    yoke__task_init(task, post.fn, post.arg, post.group, &post.group->scope);
-    task->name = "post";
-    task->site = NULL;
+    yoke__task_init(task, post.fn, post.arg, post.group, "post", NULL);
     if (post.group->exact) {
+        task->flags |= YOKE__TASK_LIMITED;
         yoke__lock_acquire(&post.group->lock); /* a post does not wait for room, it takes it */
         post.group->alive++;
         yoke__lock_release(&post.group->lock);

@@ -242,9 +242,8 @@ static int runtime_end(struct yoke_runtime *rt)
 static void launch(struct yoke_runtime *rt, yoke_fn main, void *arg)
 {
     struct yoke__task *task = &rt->main;
-    yoke__task_init(task, main, arg, NULL, &rt->root);
+    yoke__task_init(task, main, arg, NULL, "main", NULL);
     task->class = YOKE__TASK_FRAME;
-    task->name = "main";
     task->node.kind = YOKE__NODE_TASK;
     yoke__runtime_post(rt, &task->node);
 }

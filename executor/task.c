@@ -44,7 +44,7 @@ static struct yoke__task *new_large(struct yoke__worker *w, size_t size)
 
 struct yoke__task *yoke__task_new(struct yoke__worker *w, size_t size)
 {
-    if (yoke__unlikely(size > yoke__block_sizes[YOKE__BLOCK_TASK0] - sizeof(struct yoke__task)))
+    if (yoke__unlikely(size > YOKE__TASK_SMALL))
         return new_large(w, size);
     struct yoke__task *task = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_TASK0);
     if (yoke__likely(task != NULL))
@@ -61,55 +61,64 @@ void yoke__task_free(struct yoke__worker *w, struct yoke__task *task)
         return;
     }
     task->id = 0;
-    task->handle = NULL;
-    task->pin = NULL;
+    task->flags = 0;
     yoke__block_put(&w->rt->blocks, &w->blocks, task->class, task);
 }
 
 /* ---- spawning --------------------------------------------------------------------------------------------------------- */
 
-static const yoke_spawn_options no_options = { .size = sizeof(yoke_spawn_options) };
+static const yoke_spawn_options no_options = { .size = sizeof(yoke_spawn_options), .name = "task" };
 
-/* Everything that is not the common case: limit, handle, pinned. Returns a task counted nowhere yet, or NULL and *err. */
+/* Pinned, or with a handle. */
 static int prepare_special(struct yoke__worker *w, struct yoke__group *group, struct yoke__task *task, const yoke_spawn_options *options)
 {
     if (options->pinned) {
         if (options->worker < -1 || options->worker >= w->rt->nworkers)
             return -EINVAL;
         task->pin = options->worker < 0 ? w : w->rt->workers[options->worker];
+        task->flags |= YOKE__TASK_PINNED;
     }
     return options->handle != NULL ? yoke__handle_attach(w, group, task, options->handle) : 0;
+}
+
+/* What must fit or be so before a child can begin; a block with the argument in it, not yet counted. */
+static int prepare(struct yoke__worker *w, struct yoke__group *group, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options,
+                   struct yoke__task **out)
+{
+    struct yoke__task *task = yoke__task_new(w, size);
+    if (task == NULL)
+        return -ENOMEM;
+    void *argument = (void *)(uintptr_t)arg;
+    if (size > 0)
+        argument = memcpy(task + 1, arg, size);
+    const char *name = options->name != NULL ? options->name : options->fn_name != NULL ? options->fn_name : "task";
+    yoke__task_init(task, fn, argument, group, name, options->site);
+    if (group->exact)
+        task->flags |= YOKE__TASK_LIMITED;
+    int rc = prepare_special(w, group, task, options);
+    if (rc < 0)
+        yoke__task_free(w, task);
+    *out = task;
+    return rc;
 }
 
 static int spawn(struct yoke__worker *w, struct yoke__group *group, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
 {
     struct yoke__strand *strand = yoke__current(w);
-    struct yoke__task *task = yoke__task_new(w, size);
-    if (yoke__unlikely(task == NULL))
-        return -ENOMEM;
-    void *argument = (void *)(uintptr_t)arg;
-    if (size > 0)
-        argument = memcpy(task + 1, arg, size);
-    yoke__task_init(task, fn, argument, group, &group->scope);
-    task->name = options->name != NULL ? options->name : options->fn_name != NULL ? options->fn_name : "task";
-    task->site = options->site;
-    if (yoke__unlikely(options->pinned || options->handle != NULL)) {
-        int rc = prepare_special(w, group, task, options);
-        if (rc < 0) {
-            yoke__task_free(w, task);
-            return rc;
-        }
-    }
+    struct yoke__task *task;
+    int rc = prepare(w, group, fn, arg, size, options, &task);
+    if (rc < 0)
+        return rc;
     yoke__group_count_spawn(w, group, strand);
-    if (yoke__unlikely(task->pin != NULL)) {
+    if (task->flags & YOKE__TASK_PINNED) {
         task->node.kind = YOKE__NODE_TASK;
         yoke__worker_post(task->pin, &task->node);
         return 0;
     }
-    int rc = yoke__deque_push_public(&w->head.deque, (char *)(void *)task + YOKE__TAG_TASK);
-    if (yoke__unlikely(rc < 0)) {
+    rc = yoke__deque_push_public(&w->head.deque, (char *)(void *)task + YOKE__TAG_TASK);
+    if (rc < 0) {
         yoke__group_uncount_spawn(w, group, strand);
-        if (task->handle != NULL)
+        if (task->flags & YOKE__TASK_HANDLE)
             yoke__handle_abandon(w, task);
         yoke__task_free(w, task);
         return rc;
@@ -118,37 +127,71 @@ static int spawn(struct yoke__worker *w, struct yoke__group *group, yoke_fn fn, 
     return 0;
 }
 
-int yoke_spawn_task(yoke_group handle, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
+/* Every check, every option. */
+static __attribute__((noinline)) int spawn_slow(yoke_group handle, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
 {
     struct yoke__worker *w = yoke__self();
-    if (yoke__unlikely(w == NULL))
+    if (w == NULL)
         return -ENOTRECOVERABLE;
     struct yoke__group *group = handle.block;
-    if (yoke__unlikely(group == NULL || handle.generation >> 40 != w->rt->run_id))
+    if (group == NULL || handle.generation >> 40 != w->run_id)
         return yoke__handle_error(group, handle.generation, w->rt);
-    if (yoke__unlikely(yoke__load_relaxed(&group->scope.generation) != handle.generation))
+    if (yoke__load_relaxed(&group->scope.generation) != handle.generation)
         return -ESHUTDOWN;
-    if (yoke__unlikely(fn == NULL || (size > 0 && arg == NULL)))
+    if (fn == NULL || (size > 0 && arg == NULL))
         return -EINVAL;
     if (options == NULL)
         options = &no_options;
     struct yoke__strand *strand = yoke__current(w);
     bool member = false;
-    if (yoke__unlikely(strand != group->scope.owner) && !yoke__group_admits(group, strand, &member))
+    if (strand != group->scope.owner && !yoke__group_admits(group, strand, &member))
         return -EPERM;
-    if (yoke__unlikely(yoke__scope_cancelled(w->rt, &group->scope)))
+    if (yoke__scope_cancelled(w->rt, &group->scope))
         return -ECANCELED;
-    if (yoke__unlikely(group->exact)) {
-        int rc = yoke__group_take_room(group, !member && !options->try_only);
-        if (rc < 0)
-            return rc;
-        w = yoke__self();
-        rc = yoke__scope_cancelled(w->rt, &group->scope) ? -ECANCELED : spawn(w, group, fn, arg, size, options);
-        if (rc < 0)
-            yoke__group_give_room(group);
+    if (!group->exact)
+        return spawn(w, group, fn, arg, size, options);
+    int rc = yoke__group_take_room(group, !member && !options->try_only);
+    if (rc < 0)
         return rc;
-    }
-    return spawn(w, group, fn, arg, size, options);
+    w = yoke__self();
+    rc = yoke__scope_cancelled(w->rt, &group->scope) ? -ECANCELED : spawn(w, group, fn, arg, size, options);
+    if (rc < 0)
+        yoke__group_give_room(group);
+    return rc;
+}
+
+/*
+ * The common case in a straight line: the owner spawns a small task that wants nothing special into a group that is not cancelled, and
+ * there are a block and room in the deque. Anything else: spawn_slow(), which says the same at length.
+ */
+int yoke_spawn_task(yoke_group handle, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
+{
+    struct yoke__head *head = yoke__fast_self();
+    struct yoke__worker *w = (struct yoke__worker *)(void *)head; /* if it is none: its epoch fits no scope */
+    struct yoke__group *group = handle.block;
+    struct yoke__deque *d = &head->deque;
+    int64_t b = d->bottom;
+    struct yoke__task *task;
+    if (yoke__unlikely(b >= d->limit || handle.generation >> 40 != w->run_id ||
+                       yoke__load_relaxed(&group->scope.generation) != handle.generation ||
+                       &group->scope.owner->head != head->strand || group->exact ||
+                       yoke__load_relaxed(&group->scope.head.memo) != yoke__load_acquire(head->epoch) || /* as yoke__scope_cancelled() */
+                       options == NULL || options->name == NULL || options->handle != NULL || options->pinned || fn == NULL ||
+                       size > YOKE__TASK_SMALL || (size > 0 && arg == NULL) || (task = w->blocks.list[YOKE__BLOCK_TASK0].first) == NULL ||
+                       d->always_public))
+        return spawn_slow(handle, fn, arg, size, options);
+    w->blocks.list[YOKE__BLOCK_TASK0].first = *yoke__block_link(task);
+    w->blocks.list[YOKE__BLOCK_TASK0].count--;
+    void *argument = (void *)(uintptr_t)arg;
+    if (size > 0)
+        argument = memcpy(task + 1, arg, size);
+    yoke__task_init(task, fn, argument, group, options->name, options->site);
+    group->spawned++;
+    yoke__store_relaxed(&d->slots[b & d->mask], (void *)((char *)(void *)task + YOKE__TAG_TASK));
+    yoke__store_release(&d->bottom, b + 1);                /* pairs with yoke__deque_raise() */
+    yoke__store_release(&d->split, (uint64_t)(b + 1) * 2); /* as yoke__deque_push_public(); pairs with yoke__deque_steal() */
+    yoke__wake_one(w->rt);
+    return 0;
 }
 
 /* ---- ending ----------------------------------------------------------------------------------------------------------- */
@@ -197,58 +240,48 @@ static int run_cleanup(struct yoke__task *task, int rc)
     return rc;
 }
 
-int yoke__task_finish(struct yoke__task *task, int rc)
+int yoke__task_finish(struct yoke__strand *strand, int rc)
 {
-    if (yoke__unlikely(yoke__strand_scope(&task->strand) != task->strand.base)) {
-        if (yoke__scope_unwind(&task->strand, task->strand.base, "was still open when its task ended: cancelled and joined") && rc >= 0)
+    struct yoke__task *task = strand->task;
+    if (yoke__strand_scope(strand) != strand->base) {
+        if (yoke__scope_unwind(strand, strand->base, "was still open when its task ended: cancelled and joined") && rc >= 0)
             rc = -EINVAL;
     }
-    if (yoke__unlikely(yoke__load_relaxed(&task->deferred) != NULL || task->slots != NULL))
+    if (yoke__load_relaxed(&task->flags) & YOKE__TASK_CLEANUP)
         rc = run_cleanup(task, rc);
-    if (yoke__unlikely(task->strand.forks != 0)) {
+    if (strand->forks != 0) {
         struct yoke_runtime *rt = yoke__self()->rt;
-        yoke__report(rt, "task '%s'%s ended with %d forks not joined", task->name, yoke__site_text(task->site).text, task->strand.forks);
+        yoke__report(rt, "task '%s'%s ended with %d forks not joined", task->name, yoke__site_text(task->site).text, strand->forks);
         yoke__panic("task '%s' ended with forks not joined: their descriptors are gone", task->name);
     }
     return rc;
 }
 
-/* The uncommon end: failure, handle, limit, cleanup. True: the block is kept. */
-static bool end_special(struct yoke__task *task, int rc)
+void yoke__task_end(struct yoke__strand *strand, int rc)
 {
+    struct yoke__task *task = strand->task;
     struct yoke__group *group = task->group;
+    rc = yoke__task_finish(strand, rc);
     bool keep = false;
     struct yoke__worker *w = yoke__self();
     struct yoke__fail *fail = NULL;
-    bool neutral = rc == -ECANCELED && yoke__scope_cancelled(w->rt, task->strand.base); /* before the handle's scope goes */
-    if (task->strand.fail != NULL)
-        fail = yoke__fail_take(w, &task->strand, rc);
-    if (task->handle != NULL)
-        yoke__handle_ended(w, task, rc);
-    if (rc < 0) {
+    bool neutral = rc == -ECANCELED && yoke__scope_cancelled(w->rt, strand->base); /* before the handle's scope goes */
+    if (strand->fail != NULL)
+        fail = yoke__fail_take(w, strand, rc);
+    if (rc < 0)
         (void)yoke_task_id(); /* gives it one */
+    if (task->flags & YOKE__TASK_HANDLE)
+        yoke__handle_ended(w, task, strand, rc);
+    if (rc < 0) {
         keep = yoke__group_child_failed(w->rt, group, task, rc, fail, neutral);
         if (!keep && fail != NULL)
             yoke__fail_free(w, fail);
     }
-    if (group->exact)
+    bool limited = task->flags & YOKE__TASK_LIMITED;
+    if (!keep)
+        yoke__task_free(w, task);
+    if (limited)
         yoke__group_give_room(group);
-    return keep;
-}
-
-void yoke__task_call(struct yoke__worker *w, struct yoke__task *task)
-{
-    w->head.strand = &task->strand.head;
-    if (yoke__unlikely(task->handle != NULL))
-        yoke__handle_started(task);
-    int rc = task->fn(task->arg);
-    if (yoke__unlikely(yoke__strand_scope(&task->strand) != task->strand.base || yoke__load_relaxed(&task->deferred) != NULL ||
-                       task->slots != NULL || task->strand.forks != 0))
-        rc = yoke__task_finish(task, rc);
-    if (yoke__unlikely(rc < 0 || task->handle != NULL || task->group->exact || task->strand.fail != NULL))
-        if (end_special(task, rc))
-            return;
-    yoke__task_free(yoke__self(), task);
 }
 
 /* ---- about oneself ---------------------------------------------------------------------------------------------------- */
@@ -262,6 +295,7 @@ uint64_t yoke_task_id(void)
     uint64_t id = yoke__load_relaxed(&task->id), next = (uint64_t)(w->index + 1) << 40 | ++w->next_id;
     if (id == 0 && yoke__cas_relaxed(&task->id, &id, next)) /* forks of the task may ask at the same time; a number orders nothing */
         id = next;
+    yoke__or_relaxed(&task->flags, (uint8_t)YOKE__TASK_NAMED); /* ordered by the joins of the task's forks */
     return id;
 }
 
@@ -287,6 +321,7 @@ int yoke_defer(yoke_fn fn, void *arg)
     *deferred = (struct yoke__deferred){ .next = yoke__load_relaxed(&task->deferred), .fn = fn, .arg = arg };
     while (!yoke__cas_acq_rel(&task->deferred, &deferred->next, deferred)) /* forks may defer too; pairs with run_cleanup() */
         ;
+    yoke__or_relaxed(&task->flags, (uint8_t)YOKE__TASK_CLEANUP); /* ordered by the joins of the task's forks */
     return 0;
 }
 
@@ -308,6 +343,7 @@ int yoke_slot_set(const yoke_slot *slot, void *value)
         return -ENOMEM;
     *v = (struct yoke__slot_value){ .next = task->slots, .slot = slot, .value = value };
     task->slots = v;
+    yoke__or_relaxed(&task->flags, (uint8_t)YOKE__TASK_CLEANUP); /* as above */
     return 0;
 }
 

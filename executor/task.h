@@ -5,33 +5,60 @@
 #define YOKE_EXECUTOR_TASK_H
 
 #include "core.h"
+#include "handle.h"
 
 /* A block with room for `size` bytes of argument; NULL: out of memory. The fields marked (z) are zero. */
 struct yoke__task *yoke__task_new(struct yoke__worker *w, size_t size);
 void yoke__task_free(struct yoke__worker *w, struct yoke__task *task);
 
-/* Sets the strand up; `scope` is where the task starts. */
-static inline void yoke__task_init(struct yoke__task *task, yoke_fn fn, void *arg, struct yoke__group *group, struct yoke__scope *scope)
+static inline void yoke__task_init(struct yoke__task *task, yoke_fn fn, void *arg, struct yoke__group *group, const char *name,
+                                   const yoke_site *site)
 {
-    task->strand.head.scope = &scope->head;
-    task->strand.head.self = &task->strand.head;
-    task->strand.base = scope;
-    task->strand.task = task;
-    task->strand.fail = NULL;
-    task->strand.forks = 0;
     task->fn = fn;
     task->arg = arg;
     task->group = group;
+    task->name = name;
+    task->site = site;
 }
+
+/* Sets the strand of a task up that is about to be called; `scope` is where it starts. */
+static inline void yoke__task_strand(struct yoke__strand *strand, struct yoke__task *task, struct yoke__scope *scope)
+{
+    strand->head.scope = &scope->head;
+    strand->head.self = &strand->head;
+    strand->base = scope;
+    strand->task = task;
+    strand->fail = NULL;
+    strand->forks = 0;
+}
+
+/* What a task left open, its deferred functions and slots; the result as it then is. */
+int yoke__task_finish(struct yoke__strand *strand, int rc);
+
+/* The uncommon end: something left open, failure, flags. */
+void yoke__task_end(struct yoke__strand *strand, int rc);
 
 /*
  * Calls the task's function on the current stack and carries out all that its end means but the counting of it in its group, which
  * is the caller's: the block is freed or kept by then. May return on another worker; the caller restores the strand.
  */
-void yoke__task_call(struct yoke__worker *w, struct yoke__task *task);
-
-/* The root's result, after its end. */
-int yoke__task_finish(struct yoke__task *task, int rc);
+static inline void yoke__task_call(struct yoke__worker *w, struct yoke__task *task)
+{
+    struct yoke__scope *scope = &task->group->scope;
+    struct yoke__strand strand;
+    if (yoke__unlikely(task->flags & YOKE__TASK_HANDLE))
+        scope = yoke__handle_started(task);
+    yoke__task_strand(&strand, task, scope);
+    w->head.strand = &strand.head;
+    int rc = task->fn(task->arg);
+    if (yoke__unlikely(strand.head.scope != &scope->head || rc < 0 || strand.fail != NULL || strand.forks != 0 ||
+                       yoke__load_relaxed(&task->flags) != 0 || task->class != YOKE__BLOCK_TASK0)) {
+        yoke__task_end(&strand, rc);
+        return;
+    }
+    w = yoke__self();
+    yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_TASK0, task);
+}
 
 /* Frees the handles of a group that has ended. */
 void yoke__handles_free(struct yoke__worker *w, struct yoke__group *group);

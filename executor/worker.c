@@ -231,7 +231,7 @@ static void run_task(struct yoke__worker *w, struct yoke__task *task)
     struct yoke__group *group = task->group;
     if (w->batch != group)
         yoke__worker_flush(w);
-    bool pinned = task->pin != NULL;
+    bool pinned = task->flags & YOKE__TASK_PINNED;
     if (pinned)
         w->fiber->pin = w;
     yoke__task_call(w, task);
@@ -246,10 +246,12 @@ static void run_task(struct yoke__worker *w, struct yoke__task *task)
 static void run_main(struct yoke__worker *w, struct yoke__task *task)
 {
     struct yoke_runtime *rt = w->rt;
-    w->head.strand = &task->strand.head;
-    int rc = yoke__task_finish(task, task->fn(task->arg));
+    struct yoke__strand strand;
+    yoke__task_strand(&strand, task, &rt->root);
+    w->head.strand = &strand.head;
+    int rc = yoke__task_finish(&strand, task->fn(task->arg));
     if (rc < 0)
-        yoke__fail_report(rt, task, rc, task->strand.fail != NULL && task->strand.fail->code == rc ? task->strand.fail : NULL);
+        yoke__fail_report(rt, task, rc, strand.fail != NULL && strand.fail->code == rc ? strand.fail : NULL);
     yoke__self()->head.strand = NULL;
     rt->result = rc;
     yoke__store_release(&rt->finished, 1); /* pairs with yoke__runtime_wait() */
@@ -550,6 +552,7 @@ int yoke__worker_create(struct yoke_runtime *rt, int index)
         return -ENOMEM;
     *w = (struct yoke__worker){ .rt = rt, .index = index, .random = 2463534242u + (uint32_t)index * 7919u };
     w->head.epoch = &rt->epoch;
+    w->run_id = rt->run_id;
     yoke__inbox_init(&w->inbox);
     int rc = yoke__deque_init(&w->head.deque, !rt->membarrier);
     if (rc == 0 && (rc = yoke__deque_init(&w->ready, !rt->membarrier)) < 0)

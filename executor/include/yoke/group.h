@@ -152,7 +152,7 @@ YOKE_END_DECLS
 #define YOKE__SPAWN_SITE_(id, function, try_it) \
     (__extension__({ \
         static const yoke_site YOKE__CAT(id, _) = { __FILE__, __func__, __LINE__ }; \
-        static const yoke_spawn_options id = { .size = sizeof(yoke_spawn_options), .site = &YOKE__CAT(id, _), .try_only = try_it, .fn_name = function }; \
+        static const yoke_spawn_options id = { .size = sizeof(yoke_spawn_options), .name = function, .site = &YOKE__CAT(id, _), .try_only = try_it }; \
         &id; \
     }))
 
