@@ -19,7 +19,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { AHEAD = 4 * 1024 * 1024 };
+enum { AHEAD = 4 * 1024 * 1024, PAGE = 4096 };
 
 static EVP_MD *md;
 static size_t digest_bytes;
@@ -188,6 +188,8 @@ static int fill(struct reading *r)
         if (n < 0)
             return (int)n;
         r->got += n;
+        if ((size_t)r->got < r->bytes && (r->at + r->got) % PAGE != 0)
+            return 0; /* what is not cached is missing by pages: a read that stops within one has met the end */
     }
     if (r->fd >= 0 && (size_t)r->got == r->bytes)
         return 0;

@@ -18,6 +18,7 @@ struct job {
     bool progress;
     yoke_scope scope;
     bool interrupted;
+    int printed; /* 0, or why not */
 };
 
 static struct job job;
@@ -127,9 +128,9 @@ static int run(void *arg)
         (void)yoke_group_cancel(side, 0);
     rc = yoke_group_close(side, rc);
     rc = yoke_scope_close(scope, rc);
-    int printed = output_end();
+    job.printed = output_end();
     int closed = yoke_group_close(outer, 0);
-    return rc < 0 ? rc : printed < 0 ? printed : closed;
+    return job.interrupted || job.printed < 0 ? 0 : rc < 0 ? rc : closed;
 }
 
 /* ---- the command line ---- */
@@ -239,7 +240,13 @@ int main(int argc, char **argv)
                 (unsigned long long)counted(bytes));
         return 130;
     }
-    if (rc < 0)
+    if (job.printed == -EPIPE) {
+        signal(SIGPIPE, SIG_DFL); /* blocked in workers: what would have happened */
+        raise(SIGPIPE);
+    }
+    if (job.printed < 0)
+        complain_code("write error", job.printed);
+    if (rc < 0 || job.printed < 0)
         return 1; /* yoke_run has said why */
     return job.list != NULL ? verdict() : counted(errors) > 0;
 }
