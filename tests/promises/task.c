@@ -1,0 +1,382 @@
+/* What belongs to one task: deferred functions, slots, bindings, handles, intervals, pinning. */
+#include "support.h"
+
+static int sleep_long(void *arg)
+{
+    (void)arg;
+    return yoke_sleep_until(YOKE_NEVER);
+}
+
+/* ---- deferred functions ---- */
+
+static char order[64];
+
+static int note(void *arg)
+{
+    strcat(order, arg);
+    check_int(yoke_yield(), 0); /* shielded, and may block */
+    check_int(yoke_sleep(YOKE_US(50)), 0);
+    return 0;
+}
+
+static int defer_three(void *arg)
+{
+    yoke_group *cancel = arg;
+    order[0] = '\0';
+    check_int(yoke_defer(note, "a"), 0);
+    check_int(yoke_defer(note, "b"), 0);
+    check_int(yoke_defer(note, "c"), 0);
+    check_int(yoke_defer(NULL, NULL), -EINVAL);
+    if (cancel != NULL) {
+        check_int(yoke_group_cancel(*cancel, 0), 0);
+        return yoke_sleep_until(YOKE_NEVER);
+    }
+    return 6;
+}
+
+static int fail_late(void *arg)
+{
+    (void)arg;
+    return -EIO;
+}
+
+static int defer_failing(void *arg)
+{
+    check_int(yoke_defer(fail_late, NULL), 0);
+    return *(int *)arg;
+}
+
+static int never_ending_cleanup(void *arg)
+{
+    int rc = yoke_sleep_until(YOKE_NEVER); /* until the grace is over */
+    *(int *)arg = rc;
+    return rc == -ECANCELED ? 0 : rc;
+}
+
+static int defer_never_ending(void *arg)
+{
+    check_int(yoke_defer(never_ending_cleanup, arg), 0);
+    return 0;
+}
+
+static int in_group(void *arg)
+{
+    (void)arg;
+    YOKE_GROUP(g);
+    check_int(yoke_spawn_ptr(g, defer_three, &g), 0);
+    check_int(yoke_group_close(g, 0), 0);
+    check(strcmp(order, "cba") == 0);
+    return 0;
+}
+
+static void deferred_functions_run_last_first_shielded(void **state)
+{
+    (void)state;
+    for (int workers = 1; workers <= 3; workers++) {
+        assert_int_equal(run(workers, defer_three, NULL), 6);
+        assert_string_equal(order, "cba");
+        assert_int_equal(run(workers, in_group, NULL), 0);
+        int rc = 3;
+        assert_int_equal(run(workers, defer_failing, &rc), -EIO); /* success becomes the failure */
+        assert_true(reported("deferred"));
+        rc = -EDOM;
+        assert_int_equal(run(workers, defer_failing, &rc), -EDOM); /* a failure stays what it was */
+        rc = 0;
+        assert_int_equal(run_with(defer_never_ending, &rc, OPTIONS(.workers = workers, .cleanup_grace = YOKE_MS(2))), 0);
+        assert_int_equal(rc, -ECANCELED);
+    }
+}
+
+/* ---- slots ---- */
+
+static int destroyed;
+
+static void destroy(void *value)
+{
+    check_int(yoke_sleep(YOKE_US(10)), 0); /* may block */
+    destroyed += *(int *)value;
+}
+
+static const yoke_slot slot = { .name = "slot", .destroy = destroy };
+static const yoke_slot other = { .name = "other" };
+
+static int use_slots(void *arg)
+{
+    static int one = 1, two = 2;
+    (void)arg;
+    check(yoke_slot_get(&slot) == NULL);
+    check_int(yoke_slot_set(&slot, &one), 0);
+    check_int(yoke_slot_set(&other, &two), 0);
+    check(yoke_slot_get(&slot) == &one && yoke_slot_get(&other) == &two);
+    check_int(yoke_slot_set(&slot, &two), 0);
+    check(yoke_slot_get(&slot) == &two);
+    check_int(yoke_slot_set(NULL, &two), -EINVAL);
+    return 0;
+}
+
+static int slots_of_children(void *arg)
+{
+    use_slots(arg);
+    YOKE_GROUP(g);
+    for (int i = 0; i < 10; i++)
+        check_int(yoke_spawn_ptr(g, use_slots, NULL), 0); /* each has its own */
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(destroyed, 20);
+    return 0;
+}
+
+static void slots_belong_to_one_task_and_end_with_it(void **state)
+{
+    (void)state;
+    destroyed = 0;
+    assert_int_equal(run(1, slots_of_children, NULL), 0);
+    assert_int_equal(destroyed, 22);
+}
+
+/* ---- bindings ---- */
+
+static int fallback;
+static const yoke_local key = { .name = "key", .fallback = &fallback };
+static const yoke_local second = { .name = "second", .fallback = NULL };
+
+static int expect_binding(void *arg)
+{
+    check(yoke_local_get(&key) == *(void **)arg);
+    check(yoke_local_get(&second) == NULL);
+    return 0;
+}
+
+static int bindings(void *arg)
+{
+    int a, b;
+    (void)arg;
+    check(yoke_local_get(&key) == &fallback);
+    {
+        YOKE_LOCAL(&key, &a);
+        check(yoke_local_get(&key) == &a);
+        {
+            YOKE_LOCAL(&key, &b);
+            YOKE_LOCAL(&second, NULL);
+            check(yoke_local_get(&key) == &b);
+            YOKE_GROUP(g);
+            for (int i = 0; i < 10; i++)
+                check_int(yoke_spawn(g, expect_binding, void *, &b), 0);
+            check_int(yoke_group_close(g, 0), 0);
+            yoke_forked f;
+            void *now = &b;
+            yoke_fork(&f, expect_binding, &now);
+            check_int(yoke_join(&f), 0);
+        }
+        check(yoke_local_get(&key) == &a);
+        yoke_scope s = yoke_local_bind(&key, &b);
+        check(yoke_local_get(&key) == &b);
+        check_int(yoke_scope_close(s, 1), 1);
+        check(yoke_local_get(&key) == &a);
+    }
+    check(yoke_local_get(&key) == &fallback);
+    return 0;
+}
+
+static void bindings_are_scoped_and_inherited(void **state)
+{
+    (void)state;
+    assert_true(yoke_local_get(&key) == &fallback); /* outside of a task too */
+    for (int workers = 1; workers <= 4; workers++)
+        assert_int_equal(run(workers, bindings, NULL), 0);
+}
+
+/* ---- handles ---- */
+
+static int give(void *arg)
+{
+    check_int(yoke_yield(), 0);
+    return *(int *)arg;
+}
+
+static int started, awaited;
+
+static int note_started(void *arg)
+{
+    store(&started, 1);
+    return sleep_long(arg);
+}
+
+static int await_it(void *arg)
+{
+    int result = 0, rc = yoke_task_await(*(yoke_task *)arg, &result);
+    add(&awaited, 1);
+    return rc < 0 ? rc : result;
+}
+
+static int handles(void *arg)
+{
+    (void)arg;
+    int value = 5, result = 0;
+    yoke_task h, none = { NULL, 0 };
+    check_int(yoke_task_state(none), -EINVAL);
+    check_int(yoke_task_cancel(none), -EINVAL);
+    check_int(yoke_task_close(none), -EINVAL);
+    check_int(yoke_task_await(none, &result), -EINVAL);
+    { /* state and result */
+        YOKE_GROUP(g);
+        check_int(yoke_spawn_ptr_with(g, (.handle = &h), give, &value), 0);
+        int before = yoke_task_state(h);
+        check(before == YOKE_TASK_READY || before == YOKE_TASK_RUNNING || before == YOKE_TASK_DONE);
+        check_int(yoke_task_await(h, &result), 0);
+        check_int(result, 5);
+        check_int(yoke_task_state(h), YOKE_TASK_DONE);
+        check_int(yoke_task_await(h, &result), 0); /* as often as one likes */
+        check_int(yoke_group_close(g, 0), 0);
+        check_int(yoke_task_state(h), -EINVAL); /* valid until the group is closed */
+    }
+    { /* several wait */
+        started = awaited = 0;
+        YOKE_GROUP(g, .policy = YOKE_COLLECT);
+        YOKE_GROUP(waiters);
+        check_int(yoke_spawn_ptr_with(g, (.handle = &h), note_started, NULL), 0);
+        for (int i = 0; i < 5; i++)
+            check_int(yoke_spawn_ptr_with(waiters, (.name = "waiter"), await_it, &h), 0);
+        while (load(&started) == 0)
+            check_int(yoke_yield(), 0);
+        check_int(yoke_task_state(h), YOKE_TASK_RUNNING);
+        check_int(yoke_task_cancel(h), 0); /* this one alone */
+        int rc = yoke_group_close(waiters, 0);
+        check_int(rc, -ECANCELED); /* the child's result, handed to them: none of them was cancelled */
+        check_int(awaited, 5);
+        check_int(yoke_group_close(g, 0), 0); /* neutral in its own group */
+    }
+    { /* closing wakes those who wait */
+        awaited = 0;
+        YOKE_GROUP(g);
+        YOKE_GROUP(waiters, .policy = YOKE_COLLECT);
+        yoke_failure failure = { .code = 0 };
+        yoke_group_report report = { .size = sizeof report, .failures = &failure, .capacity = 1 };
+        check_int(yoke_spawn_ptr_with(g, (.handle = &h), sleep_long, NULL), 0);
+        yoke_task copy = h;
+        check_int(yoke_spawn_ptr(waiters, await_it, &copy), 0);
+        check_int(yoke_sleep(YOKE_MS(1)), 0);
+        check_int(yoke_task_close(h), 0);
+        check_int(yoke_task_close(h), -EINVAL);
+        check_int(yoke_task_cancel(h), -EINVAL);
+        check_int(yoke_group_close_report(waiters, 0, &report), 0);
+        check_int(report.failed, 1);
+        check(failure.code == -EBADF || failure.code == -EINVAL); /* it waited already, or came too late */
+        check_int(yoke_group_cancel(g, 0), 0);
+        check_int(yoke_group_close(g, 0), 0);
+    }
+    return 0;
+}
+
+static int await_oneself(void *arg)
+{
+    int result;
+    yoke_task *h = arg;
+    check_int(yoke_task_await(*h, &result), -EDEADLK);
+    return 0;
+}
+
+static int self(void *arg)
+{
+    (void)arg;
+    static yoke_task h;
+    YOKE_GROUP(g);
+    check_int(yoke_spawn_ptr_with(g, (.handle = &h), await_oneself, &h), 0);
+    return yoke_group_close(g, 0);
+}
+
+static void a_handle_tells_awaits_and_cancels_one_child(void **state)
+{
+    (void)state;
+    for (int i = 0; i < repetitions(50); i++)
+        for (int workers = 1; workers <= 4; workers++)
+            assert_int_equal(run(workers, handles, NULL), 0);
+    assert_int_equal(run(1, self, NULL), 0);
+}
+
+/* ---- intervals ---- */
+
+static int intervals(void *arg)
+{
+    (void)arg;
+    yoke_interval i;
+    check_int(yoke_interval_init(&i, 0, YOKE_BURST), -EINVAL);
+    check_int(yoke_interval_init(NULL, 1, YOKE_BURST), -EINVAL);
+    check_int(yoke_interval_init(&i, 1, (enum yoke_missed)9), -EINVAL);
+    /* burst: every tick comes, late ones at once */
+    check_int(yoke_interval_init(&i, YOKE_US(300), YOKE_BURST), 0);
+    int64_t first = i.next;
+    check_int(yoke_sleep(YOKE_MS(2)), 0);
+    for (int n = 0; n < 6; n++)
+        check_int(yoke_interval_next(&i), 0);
+    check_int(i.next, first + 6 * YOKE_US(300));
+    /* delay: the next one is a period after this one */
+    check_int(yoke_interval_init(&i, YOKE_US(300), YOKE_DELAY), 0);
+    check_int(yoke_sleep(YOKE_MS(2)), 0);
+    check_int(yoke_interval_next(&i), 0);
+    int64_t now = yoke_now();
+    check(i.next <= now + YOKE_US(300) && i.next > first + YOKE_MS(2));
+    check_int(yoke_interval_next(&i), 0);
+    check(yoke_now() >= now);
+    /* skip: missed ones are dropped and counted, the phase stays */
+    check_int(yoke_interval_init(&i, YOKE_US(300), YOKE_SKIP), 0);
+    first = i.next;
+    check_int(yoke_sleep(YOKE_MS(2)), 0);
+    int64_t dropped = yoke_interval_next(&i);
+    check(dropped >= 5);
+    check_int((i.next - first) % YOKE_US(300), 0);
+    check_int(yoke_interval_next(&i) >= 0, 1);
+    return 0;
+}
+
+static void intervals_catch_up_delay_or_skip(void **state)
+{
+    (void)state;
+    for (int workers = 1; workers <= 2; workers++)
+        assert_int_equal(run(workers, intervals, NULL), 0);
+}
+
+/* ---- pinned tasks ---- */
+
+static int stay(void *arg)
+{
+    int want = *(int *)arg;
+    for (int i = 0; i < 50; i++) {
+        check_int(yoke_worker_index(), want);
+        check_int(i % 3 == 0 ? yoke_sleep(YOKE_US(20)) : yoke_yield(), 0);
+    }
+    return 0;
+}
+
+static int pin(void *arg)
+{
+    (void)arg;
+    int n = yoke_workers(), here = yoke_worker_index();
+    YOKE_GROUP(g);
+    for (int i = 0; i < 3 * n; i++)
+        check_int(yoke_spawn_with(g, (.pinned = true, .worker = i % n), stay, int, i % n), 0);
+    check_int(yoke_spawn_with(g, (.pinned = true, .worker = -1), stay, int, here), 0);
+    check_int(yoke_spawn_with(g, (.pinned = true, .worker = n), stay, int, 0), -EINVAL);
+    check_int(yoke_spawn_with(g, (.pinned = true, .worker = -2), stay, int, 0), -EINVAL);
+    return yoke_group_close(g, 0);
+}
+
+static void a_pinned_task_stays_on_its_worker(void **state)
+{
+    (void)state;
+    for (int i = 0; i < repetitions(20); i++)
+        for (int workers = 1; workers <= 4; workers++)
+            assert_int_equal(run(workers, pin, NULL), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(deferred_functions_run_last_first_shielded),
+        cmocka_unit_test(slots_belong_to_one_task_and_end_with_it),
+        cmocka_unit_test(bindings_are_scoped_and_inherited),
+        cmocka_unit_test(a_handle_tells_awaits_and_cancels_one_child),
+        cmocka_unit_test(intervals_catch_up_delay_or_skip),
+        cmocka_unit_test(a_pinned_task_stays_on_its_worker),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
