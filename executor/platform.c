@@ -136,8 +136,12 @@ int yoke__os_futex_wait(uint32_t *word, uint32_t expected, uint64_t deadline)
 {
     struct timespec until = { .tv_sec = (time_t)(deadline / 1000000000u), .tv_nsec = (long)(deadline % 1000000000u) };
     /* FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, FUTEX_WAIT a relative one. */
-    return result(syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, deadline == UINT64_MAX ? NULL : &until, NULL,
-                          FUTEX_BITSET_MATCH_ANY));
+    int rc = result(syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, deadline == UINT64_MAX ? NULL : &until, NULL,
+                            FUTEX_BITSET_MATCH_ANY));
+#ifdef YOKE__TSAN
+    (void)yoke__os_now(); /* ThreadSanitizer holds signal handlers back until a call that it intercepts: this one */
+#endif
+    return rc;
 }
 
 int yoke__os_futex_wake(uint32_t *word, int n)

@@ -241,16 +241,24 @@ static int cancelled_by_another(void *arg)
     return yoke_group_close(g, 0);
 }
 
+static int about_to_sleep;
+
+static int note_and_sleep(void *arg)
+{
+    add(&about_to_sleep, 1);
+    return sleep_long(arg);
+}
+
 /* A cancel reaches all who block below, however deep, and only them. */
 static int deep(void *arg)
 {
     int *left = arg;
     if (*left == 0)
-        return sleep_long(NULL);
+        return note_and_sleep(NULL);
     int next = *left - 1;
     YOKE_GROUP(g);
+    check_int(yoke_spawn_ptr(g, note_and_sleep, NULL), 0);
     check_int(yoke_spawn_ptr(g, deep, &next), 0);
-    check_int(yoke_spawn_ptr(g, sleep_long, NULL), 0);
     int rc = yoke_group_close(g, 0);
     check_int(rc, -ECANCELED);
     return rc;
@@ -260,11 +268,13 @@ static int cancel_deep(void *arg)
 {
     (void)arg;
     int depth = 20, woken = 0;
+    store(&about_to_sleep, 0);
     YOKE_GROUP(bystander);
     check_int(yoke_spawn_ptr(bystander, sleep_long, &woken), 0);
     YOKE_GROUP(g);
     check_int(yoke_spawn_ptr(g, deep, &depth), 0);
-    check_int(yoke_sleep(YOKE_MS(1)), 0);
+    while (load(&about_to_sleep) < 21)
+        check_int(yoke_yield(), 0);
     check_int(yoke_group_cancel(g, -EXDEV), 0);
     check_int(yoke_group_close(g, 0), -EXDEV);
     check_int(woken, 0);

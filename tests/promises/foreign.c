@@ -237,7 +237,7 @@ static int on_post(void *arg)
 static void on_signal(int signal)
 {
     (void)signal;
-    if (yoke_post(signal_token, &signal_node, on_post, &signalled) < 0)
+    if (yoke_post(load(&signal_token), &signal_node, on_post, &signalled) < 0)
         abort();
 }
 
@@ -245,12 +245,14 @@ static int await_signal(void *arg)
 {
     (void)arg;
     YOKE_GROUP(g);
-    check_int(yoke_token_acquire(&signal_token, g), 0);
+    yoke_token *token;
+    check_int(yoke_token_acquire(&token, g), 0);
+    store(&signal_token, token);
     check_int(kill(getpid(), SIGUSR1), 0); /* to the thread in yoke_run: workers block all signals */
     while (load(&signalled) == 0)
         check_int(yoke_yield(), 0);
     int rc = yoke_group_close(g, 0);
-    yoke_token_release(signal_token);
+    yoke_token_release(token);
     return rc;
 }
 
