@@ -77,7 +77,7 @@ int yoke__deque_init(struct yoke__deque *d, bool always_public)
 void yoke__deque_set_base(struct yoke__deque *d, int64_t base)
 {
     d->bottom = d->top = base;
-    d->split = (uint64_t)base * 2;
+    d->split = yoke__split_word(base, YOKE__SPLIT_SETTLED);
     d->limit = base + FIRST_CAPACITY;
     d->room = d->always_public ? INT64_MIN : d->limit;
 }
@@ -140,12 +140,12 @@ static bool answer(struct yoke__deque *d)
 {
     int64_t bottom = d->bottom;
     if (d->always_public) {
-        yoke__store_seq(&d->split, (uint64_t)bottom * 2); /* store-load against yoke__park(), which has no membarrier */
+        yoke__store_seq(&d->split, yoke__split_word(bottom, YOKE__SPLIT_SETTLED)); /* store-load against yoke__park(), which has no membarrier */
         return true;
     }
     uint64_t split = yoke__load_relaxed(&d->split); /* our own last word, or a raiser's; the exchange confirms it */
-    int64_t s = (int64_t)(split >> 1), top = yoke__load_relaxed(&d->top);
-    if ((split & 1) != 0)
+    int64_t s = yoke__split_index(split), top = yoke__load_relaxed(&d->top);
+    if ((split & YOKE__SPLIT_KIND) != 0)
         s = top; /* while tentative, everything from top on is ours */
     else if (s > top)
         return true; /* something is public already */
@@ -154,7 +154,7 @@ static bool answer(struct yoke__deque *d)
      * Not a plain store: between the look at split and now a raise may have been settled and its items taken, and the split
      * must never sink below top. Releases the items; pairs with yoke__deque_steal(). A failure: the raiser has published.
      */
-    yoke__cas_acq_rel(&d->split, &split, (uint64_t)(s + (bottom - s + 1) / 2) * 2);
+    yoke__cas_acq_rel(&d->split, &split, yoke__split_word(s + (bottom - s + 1) / 2, YOKE__SPLIT_SETTLED));
     return true;
 }
 
@@ -179,18 +179,20 @@ void *yoke__deque_pop_slow(struct yoke__deque *d)
         int64_t top = yoke__load_seq(&d->top);      /* store-load against thieves' exchanges */
         if (bottom <= top)
             return NULL;
-        if ((split & 1) != 0) {
-            /* A raise is under way: nothing can be taken. We settle it: all below ours becomes public. */
-            if (!yoke__cas_seq(&d->split, &split, (uint64_t)(bottom - 1) * 2)) /* store-load against the raiser's last exchange */
-                continue;
+        if ((split & YOKE__SPLIT_KIND) != 0) {
+            /* A raise is under way: nothing can be taken. We settle it: all below ours becomes public. First bottom: see deque.h. */
             yoke__store_release(&d->bottom, bottom - 1);
+            if (!yoke__cas_seq(&d->split, &split, yoke__split_word(bottom - 1, YOKE__SPLIT_SETTLED))) { /* against the raiser's last */
+                yoke__store_release(&d->bottom, bottom);
+                continue;
+            }
             return yoke__load_relaxed(&d->slots[(bottom - 1) & d->mask]);
         }
-        int64_t s = (int64_t)(split >> 1);
+        int64_t s = yoke__split_index(split);
         if (s < bottom) { /* a raise was withdrawn meanwhile: the item is private */
             yoke__store_relaxed(&d->bottom, bottom - 1);
             yoke__compiler_barrier(); /* as in yoke__deque_pop() */
-            if ((uint64_t)(bottom - 1) * 2 + 1 >= yoke__load_relaxed(&d->split))
+            if (yoke__split_word(bottom - 1, YOKE__SPLIT_KIND) >= yoke__load_relaxed(&d->split))
                 return yoke__load_relaxed(&d->slots[(bottom - 1) & d->mask]);
             yoke__store_release(&d->bottom, bottom);
             continue;
@@ -202,15 +204,15 @@ void *yoke__deque_pop_slow(struct yoke__deque *d)
             continue;
         }
         int64_t lower = top + (s - top) / 2;
-        if (!yoke__cas_seq(&d->split, &split, (uint64_t)lower * 2 + 1)) /* store-load against thieves' look at split */
+        if (!yoke__cas_seq(&d->split, &split, yoke__split_word(lower, YOKE__SPLIT_LOWERING))) /* store-load against thieves' look at split */
             continue;
         hook(1, d);
         if (yoke__load_seq(&d->top) < lower) {
-            yoke__store_release(&d->split, (uint64_t)lower * 2); /* pairs with yoke__deque_steal() and yoke__deque_raise() */
-            yoke__store_release(&d->bottom, bottom - 1);
+            yoke__store_release(&d->bottom, bottom - 1); /* first: see deque.h */
+            yoke__store_release(&d->split, yoke__split_word(lower, YOKE__SPLIT_SETTLED)); /* pairs with yoke__deque_steal() and yoke__deque_raise() */
             return yoke__load_relaxed(&d->slots[(bottom - 1) & d->mask]);
         }
-        yoke__store_release(&d->split, (uint64_t)s * 2); /* too late for these: as it was */
+        yoke__store_release(&d->split, yoke__split_word(s, YOKE__SPLIT_SETTLED)); /* too late for these: as it was */
     }
 }
 
@@ -220,8 +222,8 @@ enum yoke__steal yoke__deque_steal(struct yoke__deque *d, void **item)
 {
     int64_t top = yoke__load_seq(&d->top);      /* before split; against the owner's lowering */
     uint64_t split = yoke__load_seq(&d->split); /* see the head of deque.h */
-    int64_t s = (int64_t)(split >> 1);
-    if ((split & 1) != 0 || top >= s)
+    int64_t s = yoke__split_index(split);
+    if ((split & YOKE__SPLIT_KIND) != 0 || top >= s)
         return yoke__load_relaxed(&d->bottom) > top ? YOKE__STEAL_HIDDEN : YOKE__STEAL_EMPTY; /* a hint */
     void **slots = yoke__load_acquire(&d->slots); /* pairs with yoke__deque_grow() */
     void *got = yoke__load_relaxed(&slots[top & header(slots)->mask]);
@@ -238,12 +240,12 @@ bool yoke__deque_raise(struct yoke__deque *d)
         return false;
     bool raised = false;
     uint64_t split = yoke__load_seq(&d->split);
-    int64_t s0 = (int64_t)(split >> 1);
+    int64_t s0 = yoke__split_index(split);
     int64_t top = yoke__load_seq(&d->top); /* after split: only rises, so top >= s0 stays true */
     int64_t bottom = yoke__load_acquire(&d->bottom); /* the items' contents; pairs with yoke__deque_push() */
-    if ((split & 1) == 0 && top >= s0 && bottom > s0) {
+    if ((split & YOKE__SPLIT_KIND) == 0 && top >= s0 && bottom > s0) {
         int64_t s1 = s0 + (bottom - s0 + 1) / 2;
-        uint64_t tentative = (uint64_t)s1 * 2 + 1;
+        uint64_t tentative = yoke__split_word(s1, YOKE__SPLIT_RAISING);
         if (yoke__cas_seq(&d->split, &split, tentative)) { /* store-load against the owner's pop, by the barrier */
             hook(2, d);
             if (yoke__os_membarrier() < 0)
@@ -251,7 +253,7 @@ bool yoke__deque_raise(struct yoke__deque *d)
             hook(3, d);
             bottom = yoke__load_acquire(&d->bottom); /* pairs with yoke__deque_push() and yoke__deque_pop() */
             int64_t settled = bottom >= s1 ? s1 : bottom > s0 ? bottom : s0;
-            yoke__cas_seq(&d->split, &tentative, (uint64_t)settled * 2); /* a failure: the owner has settled it */
+            yoke__cas_seq(&d->split, &tentative, yoke__split_word(settled, YOKE__SPLIT_SETTLED)); /* a failure: the owner has settled it */
             raised = true;
         }
     }

@@ -11,33 +11,38 @@
  *
  * The words. `bottom`, `slots`, `mask`, `limit`: the owner's. `room`: limit, or INT64_MIN while
  * `hungry` is up, so that a push has one thing to compare. `top`: only rises, by compare-exchange of whoever takes item `top`.
- * `split`: index << 1 | tentative, written by the owner and by raising thieves, who use compare-exchange on a value without the
- * tentative bit. Indices are 64 bits and start above 0, so that bottom - 1 of an empty deque is a valid index.
+ * `split`: index << 2 | kind, the kind being settled, or tentative: being lowered by the owner, or being raised by a thief. Written by
+ * the owner and by raising thieves, who use compare-exchange on a settled value, and on their own tentative one. Indices are 64 bits and start above 0, so that bottom - 1 of an empty deque is a valid index.
  *
  * Taking (steal): load top = t, then split = s (both seq_cst); nothing to take if s is tentative or t >= s. Load slots (acquire) and
  * the item, then exchange top t -> t + 1. The item is read before the exchange: afterwards the owner may reuse the slot. If the owner
  * reused it before, top has moved and the exchange fails. A lost exchange is LOST, not EMPTY.
  *
- * Lowering (the owner takes back public items, n >= 2): exchange split (s,0) -> (s',tentative) with top < s' < s, then load top again.
+ * Lowering (the owner takes back public items, n >= 2): exchange split (s,settled) -> (s',lowering) with top < s' < s, then load top again.
  * If still top < s', the items in [s', s) can no longer be taken: a thief takes item i >= s' only if it loaded top == i after our load
- * (top only rises), hence, all being seq_cst, loads split after our exchange and sees it tentative or lowered. Then (s',0) is
- * stored. Otherwise (s,0) is restored; nobody else has written split meanwhile, since it was tentative. With n == 1 the owner takes
+ * (top only rises), hence, all being seq_cst, loads split after our exchange and sees it tentative or lowered. Then (s',settled)
+ * is stored. Otherwise (s,settled) is restored; nobody else has written split meanwhile, since it was tentative. With n == 1 the owner takes
  * the item as a thief does.
  *
  * Publishing: everything, by storing (bottom,0) (release), at any time when no lowering of the owner's own is under way: no split can be
  * higher. A part, by exchange of the value of split that was looked at: between the look and a plain store a raise could be settled
  * and its items taken, and the split would sink below top. A raiser's pending exchange then fails.
  *
- * Raising (a thief finds top >= s0, nothing public, but bottom > s0): under the try-lock `raising`, exchange split (s0,0) -> (s1,1) with
+ * Raising (a thief finds top >= s0, nothing public, but bottom > s0): under the try-lock `raising`, exchange split (s0,settled) -> (s1,raising) with
  * s0 < s1 <= bottom as seen; then a barrier in all threads (membarrier); then read bottom again. The owner's pop of a private item
  * stores bottom = b and then loads split, with a compiler barrier only. Either its store is before the barrier, and the raiser
  * sees bottom <= b, or its load is after it, and it sees s1, goes the slow way if b < s1, and settles the matter itself by exchanging
- * split (s1,1) for something without the bit. If bottom is still >= s1, all of [s0, s1) is there, and the raiser exchanges (s1,1) ->
- * (s1,0): public. If it is lower, the raiser exchanges to the lower value: items in [s0, bottom) are untouched: later pops below s1
+ * split (s1,raising) for something settled. If bottom is still >= s1, all of [s0, s1) is there, and the raiser exchanges (s1,raising) ->
+ * (s1,settled): public. If it is lower, the raiser exchanges to the lower value: items in [s0, bottom) are untouched: later pops below s1
  * would have gone the slow way and changed split. While split is tentative nothing can be taken: the public part was empty when it
  * was set (no thief with an older view can win item i: it would need s > i >= top >= s0, and every lowering below s since then made
  * sure that top < s0). The owner's view of tentative in its slow pop is therefore: everything in [top, bottom) is mine until I settle.
- * The try-lock keeps a second raiser from setting the same (s1,1) again, so the final exchange means our own raise.
+ * The try-lock keeps a second raiser from setting the same (s1,raising) again, and the owner's own tentative values are of the other
+ * kind, so the final exchange means our own raise. (Were they of one kind, a late raiser could end a lowering to the same index, a
+ * second raiser could then publish beyond it, and the owner would believe its half to be private.)
+ *
+ * In its slow pop the owner takes bottom - 1 down BEFORE it makes split settled: a raiser that sees the settled value must not see an
+ * item above it that the owner is about to return.
  *
  * Without membarrier(2) (always_public): every push goes the slow way and publishes at once with seq_cst stores, so the private part is
  * always empty and nothing is ever raised.
@@ -64,6 +69,19 @@ enum yoke__steal {
     YOKE__STEAL_LOST,   /* somebody else was faster: try again */
     YOKE__STEAL_GOT
 };
+
+/* The word `split`. Both tentative kinds mean: nothing can be taken. */
+enum { YOKE__SPLIT_SETTLED = 0, YOKE__SPLIT_LOWERING = 1, YOKE__SPLIT_RAISING = 2, YOKE__SPLIT_KIND = 3 };
+
+static inline uint64_t yoke__split_word(int64_t index, unsigned kind)
+{
+    return (uint64_t)index << 2 | kind;
+}
+
+static inline int64_t yoke__split_index(uint64_t word)
+{
+    return (int64_t)(word >> 2);
+}
 
 /* 0 or -ENOMEM. */
 int yoke__deque_init(struct yoke__deque *d, bool always_public);
@@ -116,9 +134,9 @@ static inline int yoke__deque_push_public(struct yoke__deque *d, void *item)
     yoke__store_relaxed(&d->slots[b & d->mask], item);
     yoke__store_release(&d->bottom, b + 1); /* pairs with yoke__deque_raise() */
     if (__builtin_expect(d->always_public, 0))
-        yoke__store_seq(&d->split, (uint64_t)(b + 1) * 2); /* store-load against yoke__park(), which has no membarrier */
+        yoke__store_seq(&d->split, yoke__split_word(b + 1, YOKE__SPLIT_SETTLED)); /* store-load against yoke__park(), which has no membarrier */
     else
-        yoke__store_release(&d->split, (uint64_t)(b + 1) * 2); /* the item's contents; pairs with yoke__deque_steal() */
+        yoke__store_release(&d->split, yoke__split_word(b + 1, YOKE__SPLIT_SETTLED)); /* the item's contents; pairs with yoke__deque_steal() */
     return 0;
 }
 
@@ -128,7 +146,7 @@ static inline void *yoke__deque_pop(struct yoke__deque *d)
     int64_t b = d->bottom - 1;
     yoke__store_relaxed(&d->bottom, b);
     yoke__compiler_barrier(); /* the processor's half of this store-load pair is the raiser's membarrier */
-    if (__builtin_expect((uint64_t)b * 2 + 1 >= yoke__load_relaxed(&d->split), 1)) /* pairs with yoke__deque_raise() */
+    if (__builtin_expect(yoke__split_word(b, 3) >= yoke__load_relaxed(&d->split), 1)) /* pairs with yoke__deque_raise() */
         return yoke__load_relaxed(&d->slots[b & d->mask]);
     yoke__store_release(&d->bottom, b + 1);
     return yoke__deque_pop_slow(d);

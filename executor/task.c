@@ -189,7 +189,7 @@ int yoke_spawn_task(yoke_group handle, yoke_fn fn, const void *arg, size_t size,
     group->spawned++;
     yoke__store_relaxed(&d->slots[b & d->mask], (void *)((char *)(void *)task + YOKE__TAG_TASK));
     yoke__store_release(&d->bottom, b + 1);                /* pairs with yoke__deque_raise() */
-    yoke__store_release(&d->split, (uint64_t)(b + 1) * 2); /* as yoke__deque_push_public(); pairs with yoke__deque_steal() */
+    yoke__store_release(&d->split, yoke__split_word(b + 1, YOKE__SPLIT_SETTLED)); /* as yoke__deque_push_public(); pairs with yoke__deque_steal() */
     yoke__wake_one(w->rt);
     return 0;
 }

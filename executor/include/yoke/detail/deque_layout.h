@@ -15,7 +15,7 @@ struct yoke__deque {
     int64_t limit;  /* here the array is full */
     char pad0[24];
     /* written by the owner and by thieves that want more */
-    uint64_t split;   /* first private index << 1 | tentative */
+    uint64_t split;   /* first private index << 2 | 0 settled, 1 being lowered by the owner, 2 being raised by a thief */
     uint32_t hungry;  /* somebody wants work */
     uint32_t raising; /* try-lock among raising thieves */
     char pad1[48];

@@ -117,7 +117,7 @@ static inline __attribute__((always_inline)) bool yoke__fast_take(yoke_forked *f
         return false;
     __atomic_store_n(&d->bottom, b - 1, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the processor's half of this store-load pair is the raiser's membarrier */
-    if (__builtin_expect((uint64_t)b * 2 - 1 >= __atomic_load_n(&d->split, __ATOMIC_RELAXED), 1))
+    if (__builtin_expect((uint64_t)b * 4 - 1 >= __atomic_load_n(&d->split, __ATOMIC_RELAXED), 1))
         return true;
     __atomic_store_n(&d->bottom, b, __ATOMIC_RELEASE);
     return false;
