@@ -220,7 +220,7 @@ static int hash_large(struct hasher *h, struct reading *r)
         }
         EVP_DigestUpdate(h->ctx, r->to, (size_t)r->got);
         count(bytes, r->got);
-        YOKE_TRY(yoke_checkpoint());
+        YOKE_TRY(yoke_yield()); /* not a mere checkpoint: what is to cancel us may wait for a worker */
         if ((size_t)r->got < r->bytes)
             break;
         r->at += r->got;

@@ -154,7 +154,7 @@ limits)
             now=$(awk '/VmHWM/ { print $2 }' /proc/$pid/status 2>/dev/null || true)
             [ -n "$now" ] && [ "$now" -gt "$peak" ] && peak=$now
             sleep 0.02
-            [ $what = sparse ] && [ "$peak" -gt 0 ] && [ -z "${enough:-}" ] && enough=$(($(date +%s) + 15))
+            [ $what = sparse ] && [ "$peak" -gt 0 ] && [ -z "${enough:-}" ] && enough=$(($(date +%s) + 6))
             if [ -n "${enough:-}" ] && [ "$(date +%s)" -gt "$enough" ]; then
                 kill -INT $pid # ten gigabytes take their time: the memory has been seen
                 break
@@ -181,8 +181,8 @@ interrupt)
     ;;
 terminal)
     mkdir big
-    truncate -s 2G big/1
-    truncate -s 2G big/2
+    truncate -s 700M big/1
+    truncate -s 700M big/2
     [ -n "$sanitizer" ] && truncate -s 100M big/1 big/2
     "$sum" big >/dev/null 2>err
     [ ! -s err ] || fail "a line although stderr is no terminal"
