@@ -232,7 +232,7 @@ static int hash_large(struct hasher *h, struct reading *r)
 /* `whole`: to its end; otherwise a file longer than the buffer is only marked. */
 static int hash_file(struct hasher *h, const char *name, struct file *file, bool whole)
 {
-    struct reading r = { .name = name, .fd = -1, .to = h->buffer, .bytes = whole ? BUFFER : BUFFER / 4 };
+    struct reading r = { .name = name, .fd = -1, .to = h->buffer, .bytes = BUFFER };
     int rc = fill(&r);
     if (rc == 0 && r.got == 0)
         rc = check_kind(r.fd);

@@ -15,7 +15,7 @@
 
 #include <yoke/yoke.h>
 
-enum { DIGEST_MAX = 64, BATCH_FILES = 64, BATCH_BYTES = 16 * 1024, BUFFER = 256 * 1024 };
+enum { DIGEST_MAX = 64, BATCH_FILES = 64, BATCH_BYTES = 16 * 1024, BUFFER = 64 * 1024 };
 
 /* Counted by everybody, read by the progress line and at the end. Atomic. */
 struct totals {

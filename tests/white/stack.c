@@ -1,0 +1,187 @@
+/* Guarded stacks: each kind of guard, recycling, trimming, exhaustion; and the switch between them. */
+#include "support.h"
+
+#include <fcntl.h>
+#include <fenv.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "fiber.h"
+#include "platform.h"
+#include "stack.h"
+
+static struct yoke__stack_pool pool;
+
+/* True if writing to `at` kills a child process. */
+static bool faults(char *at)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        signal(SIGBUS, SIG_DFL);
+        *(volatile char *)at = 1;
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) != 0);
+}
+
+static void guards_of(enum yoke__guards guards, bool guarded)
+{
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536, guards, true), 0);
+    char *stacks[20];
+    for (int i = 0; i < 20; i++) {
+        stacks[i] = yoke__stack_alloc(&pool);
+        assert_non_null(stacks[i]);
+        yoke__stack_floor(stacks[i])[guarded ? 0 : 4096] = 1; /* usable from floor to top, but for the canary */
+        stacks[i][65535] = 1;
+    }
+    assert_int_equal(faults(stacks[3]), guarded);
+    assert_int_equal(faults(stacks[3] + YOKE__GUARD_BYTES - 1), guarded);
+    assert_int_equal(faults(stacks[3] + YOKE__GUARD_BYTES), false);
+    if (guarded) {
+        assert_ptr_equal(yoke__stack_find_guard(&pool, stacks[5] + 100), stacks[5]);
+        assert_null(yoke__stack_find_guard(&pool, stacks[5] + YOKE__GUARD_BYTES));
+        assert_null(yoke__stack_find_guard(&pool, &pool));
+    }
+    char *last = stacks[19];
+    yoke__stack_free(&pool, last);
+    assert_ptr_equal(yoke__stack_alloc(&pool), last); /* last in, first out */
+    for (int i = 0; i < 20; i++)
+        yoke__stack_free(&pool, stacks[i]);
+    assert_int_equal(pool.in_use, 0);
+    assert_true(yoke__stack_trim(&pool) > 0);
+    assert_int_equal(pool.mapped, 0);
+    assert_non_null(yoke__stack_alloc(&pool));
+    yoke__stack_pool_destroy(&pool);
+}
+
+static void light_guards(void **state)
+{
+    (void)state;
+    guards_of(YOKE__GUARDS_AUTO, true);
+}
+
+static void mprotect_guards(void **state)
+{
+    (void)state;
+    guards_of(YOKE__GUARDS_MPROTECT, true);
+}
+
+static void no_guards(void **state)
+{
+    (void)state;
+    guards_of(YOKE__GUARDS_NONE, false);
+}
+
+static void a_broken_canary_aborts(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        int quiet = open("/dev/null", O_WRONLY);
+        dup2(quiet, 2);
+        if (yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_NONE, true) < 0)
+            _exit(1);
+        char *stack = yoke__stack_alloc(&pool);
+        memset(yoke__stack_floor(stack), 1, 64);
+        yoke__stack_free(&pool, stack);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+static void without_light_guards_mprotect_is_used(void **state)
+{
+    (void)state;
+    yoke__os_fault_set(YOKE__OS_MADVISE, -1, EINVAL);
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_LIGHT, true), 0);
+    assert_int_equal(pool.guards, YOKE__GUARDS_MPROTECT);
+    assert_non_null(pool.guards_why);
+    char *stack = yoke__stack_alloc(&pool);
+    assert_true(faults(stack));
+    yoke__os_fault_clear();
+    yoke__stack_pool_destroy(&pool);
+}
+
+static void exhaustion_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_AUTO, true), 0);
+    yoke__os_fault_set(YOKE__OS_MMAP, -1, ENOMEM);
+    assert_null(yoke__stack_alloc(&pool));
+    yoke__os_fault_clear();
+    assert_non_null(yoke__stack_alloc(&pool));
+    yoke__stack_pool_destroy(&pool);
+    assert_int_equal(yoke__stack_pool_init(&pool, 5000, YOKE__GUARDS_AUTO, true), -EINVAL);
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536 + 4096, YOKE__GUARDS_AUTO, true), -EINVAL);
+}
+
+/* ---- fibers ---- */
+
+static struct yoke__fiber native, *ping, *pong;
+static int trips;
+static int modes_wrong, alignment;
+
+static void bounce(void *arg)
+{
+    struct yoke__fiber *me = arg, *other = me == ping ? pong : ping;
+    yoke__fiber_arrived(me);
+    char here;
+    if (((uintptr_t)__builtin_frame_address(0) & 15) != 0)
+        alignment++;
+    if (&here < me->floor || &here > me->top)
+        alignment++;
+    fesetround(me == ping ? FE_UPWARD : FE_DOWNWARD);
+    double value = me == ping ? 1.5 : 2.5; /* and a callee-saved register or two */
+    for (int i = 0; i < trips; i++) {
+        double before = value;
+        (void)yoke__fiber_switch(me, other, other);
+        if (fegetround() != (me == ping ? FE_UPWARD : FE_DOWNWARD) || value != before)
+            modes_wrong++;
+        value += 1;
+    }
+    (void)yoke__fiber_switch(me, &native, NULL);
+    abort();
+}
+
+static void a_switch_keeps_registers_modes_and_alignment(void **state)
+{
+    (void)state;
+    trips = repetitions(100000);
+    modes_wrong = alignment = 0;
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_AUTO, true), 0);
+    yoke__fiber_adopt_thread(&native);
+    ping = yoke__fiber_create(&pool, bounce);
+    pong = yoke__fiber_create(&pool, bounce);
+    assert_non_null(ping);
+    assert_non_null(pong);
+    assert_true(ping->half > (uintptr_t)ping->floor && ping->half < (uintptr_t)ping->top);
+    (void)yoke__fiber_switch(&native, ping, ping);
+    assert_int_equal(modes_wrong, 0);
+    assert_int_equal(alignment, 0);
+    assert_int_equal(fegetround(), FE_TONEAREST);
+    yoke__fiber_destroy(&pool, ping);
+    yoke__fiber_destroy(&pool, pong);
+    yoke__stack_pool_destroy(&pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(light_guards),
+        cmocka_unit_test(mprotect_guards),
+        cmocka_unit_test(no_guards),
+        cmocka_unit_test(a_broken_canary_aborts),
+        cmocka_unit_test(without_light_guards_mprotect_is_used),
+        cmocka_unit_test(exhaustion_is_told),
+        cmocka_unit_test(a_switch_keeps_registers_modes_and_alignment),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
