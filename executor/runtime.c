@@ -221,8 +221,14 @@ no_config:
 /* Waits for the root's end; returns its result. */
 static int runtime_end(struct yoke_runtime *rt)
 {
-    while (yoke__load_acquire(&rt->finished) == 0) /* pairs with run_main() in worker.c */
+    while (yoke__load_acquire(&rt->finished) == 0) { /* pairs with run_main() in worker.c */
+#ifdef YOKE__TSAN
+        /* ThreadSanitizer runs signal handlers late, at a call that it knows; a restarted wait would never come to one. */
+        yoke__os_futex_wait(&rt->finished, 0, yoke__os_now() + 20 * 1000 * 1000);
+#else
         yoke__os_futex_wait(&rt->finished, 0, UINT64_MAX);
+#endif
+    }
     if (rt->options.signals)
         yoke__signals_remove(rt);
     yoke__pool_stop(&rt->pool); /* abandoned jobs are waited for */

@@ -1,7 +1,7 @@
 /* serial N: fib as plain C calls, which the compiler may not see through. */
 #include "measure.h"
 
-static __attribute__((noinline, noclone)) long fib(long n)
+static __attribute__((noinline)) long fib(long n)
 {
     __asm__ volatile("" : "+r"(n));
     return n < 2 ? n : fib(n - 1) + fib(n - 2);

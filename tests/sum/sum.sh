@@ -183,7 +183,7 @@ terminal)
     mkdir big
     truncate -s 700M big/1
     truncate -s 700M big/2
-    [ -n "$sanitizer" ] && truncate -s 100M big/1 big/2
+    [ -n "$sanitizer" ] && truncate -s 400M big/1 big/2
     "$sum" big >/dev/null 2>err
     [ ! -s err ] || fail "a line although stderr is no terminal"
     script -q -e -c "'$sum' big >ours" typescript </dev/null >/dev/null
