@@ -75,12 +75,12 @@ package)
 package-static)
     install_it
     with_cmake 'find_package(yoke 0.1 REQUIRED)' yoke::yoke_static
-    ! ldd "$dir/build/c" | grep -q libyoke || fail "not static"
+    ! ldd "$dir/build/c" | grep libyoke >/dev/null || fail "not static"
     ;;
 pkgconfig)
     install_it
     with_pkgconfig
-    ldd "$dir/c" | grep -q libyoke.so.0 || fail "not shared"
+    ldd "$dir/c" | grep libyoke.so.0 >/dev/null || fail "not shared"
     ;;
 pkgconfig-static)
     install_it
@@ -99,7 +99,7 @@ symbols)
     install_it
     bad=$(nm -D --defined-only "$lib/libyoke.so" | awk '{ print $3 }' | grep -v -e '^yoke_[a-z]' -e '^yoke__fast_' -e '^YOKE_0\.1' || true)
     [ -z "$bad" ] || fail "exported: $bad"
-    objdump -p "$lib/libyoke.so" | grep -q 'SONAME *libyoke.so.0$' || fail "soname"
+    objdump -p "$lib/libyoke.so" | grep 'SONAME *libyoke.so.0$' >/dev/null || fail "soname"
     find "$dir/usr/include" -type f -printf '%P\n' | grep -v '^yoke/' && fail "headers outside of yoke/"
     for header in $(cd "$dir/usr/include" && find yoke -name '*.h'); do # each stands alone
         echo "#include <$header>" | "$cc" "${c[@]}" -Wno-unused -I"$dir/usr/include" -x c -fsyntax-only - || fail "$header in C"

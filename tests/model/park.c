@@ -1,0 +1,136 @@
+/*
+ * The idle protocol of executor/park.c in small: one pusher at a time, two parkers, in plain C11 and pthreads.
+ *
+ * A parker announces itself (bit, count), leaves the searchers, and after a full barrier looks at the work once more; a pusher publishes and
+ * then looks for sleepers, but only if nobody searches. The real pusher has no barrier of its own: the parker's membarrier(2) puts one into
+ * it; here both have a seq_cst fence, which is what that amounts to. Invariant: no item stays while everybody sleeps.
+ *
+ * Run by the tests as threads, many times. With GenMC: genmc -- -DGENMC park.c
+ * Caught when broken: the second look left out; the searcher's count given back after the second look.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifdef GENMC
+enum { ITEMS = 1, ROUNDS = 1 };
+#define IDLE() ((void)0)
+#else
+#include <sched.h>
+enum { ITEMS = 3, ROUNDS = 3000 };
+#define IDLE() sched_yield()
+#endif
+enum { PARKERS = 2 };
+
+static atomic_int items, taken, searching, sleepers, asleep[PARKERS];
+
+static int claim(int i)
+{
+    return (atomic_fetch_and(&sleepers, ~(1 << i)) >> i) & 1;
+}
+
+static void wake_one(void)
+{
+    if (atomic_load_explicit(&sleepers, memory_order_relaxed) == 0 || atomic_load_explicit(&searching, memory_order_relaxed) != 0)
+        return;
+    for (;;) {
+        int nobody = 0;
+        if (!atomic_compare_exchange_strong(&searching, &nobody, 1))
+            return;
+        for (int i = 0; i < PARKERS; i++)
+            if ((atomic_load(&sleepers) >> i & 1) && claim(i)) {
+                atomic_store_explicit(&asleep[i], 0, memory_order_release);
+                return;
+            }
+        atomic_fetch_sub(&searching, 1);
+        if (atomic_load(&sleepers) == 0)
+            return;
+    }
+}
+
+static int take(void)
+{
+    int n = atomic_load(&items);
+    while (n > 0)
+        if (atomic_compare_exchange_strong(&items, &n, n - 1)) {
+            atomic_fetch_add(&taken, 1);
+            return 1;
+        }
+    return 0;
+}
+
+static void *push(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < ITEMS; i++) {
+        atomic_fetch_add_explicit(&items, 1, memory_order_release);
+        atomic_thread_fence(memory_order_seq_cst); /* the parker's membarrier */
+        wake_one();
+    }
+    return NULL;
+}
+
+static void *park(void *arg)
+{
+    int me = (int)(long)arg, counted = 0;
+    while (atomic_load(&taken) < ITEMS) {
+        if (!counted) {
+            atomic_fetch_add(&searching, 1);
+            counted = 1;
+        }
+        if (take()) {
+            counted = 0;
+            if (atomic_fetch_sub(&searching, 1) == 1)
+                wake_one();
+            continue;
+        }
+        IDLE(); /* a place for the pusher */
+        atomic_store_explicit(&asleep[me], 1, memory_order_relaxed);
+        atomic_fetch_or(&sleepers, 1 << me);
+        atomic_fetch_sub(&searching, 1);
+        counted = 0;
+        atomic_thread_fence(memory_order_seq_cst);
+        if (atomic_load_explicit(&items, memory_order_acquire) > 0 && claim(me)) {
+            atomic_fetch_add(&searching, 1);
+            counted = 1;
+            continue;
+        }
+#ifdef GENMC
+        if (atomic_load(&taken) == ITEMS)
+            return NULL;
+        while (atomic_load_explicit(&asleep[me], memory_order_acquire) != 0) /* blocks for good: a lost wake-up, told as such */
+            ;
+#else
+        for (long spins = 0; atomic_load_explicit(&asleep[me], memory_order_acquire) != 0 && atomic_load(&taken) < ITEMS; spins++) {
+            IDLE();
+            if (spins > 20000000) {
+                printf("parker %d sleeps beside %d items\n", me, atomic_load(&items));
+                exit(1);
+            }
+        }
+#endif
+        counted = 1; /* whoever woke us has counted us */
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_t pusher, parkers[PARKERS];
+        atomic_init(&items, 0);
+        atomic_init(&taken, 0);
+        atomic_init(&searching, 0);
+        atomic_init(&sleepers, 0);
+        for (int i = 0; i < PARKERS; i++) {
+            atomic_init(&asleep[i], 0);
+            pthread_create(&parkers[i], NULL, park, (void *)(long)i);
+        }
+        pthread_create(&pusher, NULL, push, NULL);
+        pthread_join(pusher, NULL);
+        for (int i = 0; i < PARKERS; i++)
+            pthread_join(parkers[i], NULL);
+    }
+    return 0;
+}
