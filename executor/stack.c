@@ -42,16 +42,25 @@ const char *yoke__guards_name(enum yoke__guards guards)
     return names[guards];
 }
 
-/* Does the kernel know light guards? Tried on a page of our own. */
+/* Does the kernel know light guards? Tried on a page of our own, once in a process if it does: kernels do not forget. */
 static bool light_works(void)
 {
     int err;
+#ifndef YOKE_FAULTS
+    static bool known;
+    if (yoke__load_relaxed(&known)) /* orders nothing */
+        return true;
+#endif
     size_t page = yoke__os_page_size();
     void *probe = yoke__os_mmap(page, 0, &err);
     if (probe == NULL)
         return false;
     bool works = yoke__os_madvise(probe, page, MADV_GUARD_INSTALL) == 0;
     yoke__os_munmap(probe, page);
+#ifndef YOKE_FAULTS
+    if (works)
+        yoke__store_relaxed(&known, true);
+#endif
     return works;
 }
 
