@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "platform.h"
+#include "sanitizer.h"
 
 #include <dirent.h>
 
@@ -27,6 +28,7 @@ static void every_call_fails_once(enum yoke__os_call which, int err, bool must_f
     int value = 42, failed = 0;
     assert_int_equal(run(3, give, &value), 42); /* what a sanitizer starts or opens at first is not ours */
     int threads = entries("/proc/self/task"), files = entries("/proc/self/fd");
+    (void)files;
     for (int n = 1;; n++) {
         assert_true(n < 1000);
         yoke__os_fault_clear();
@@ -35,7 +37,9 @@ static void every_call_fails_once(enum yoke__os_call which, int err, bool must_f
         int calls = yoke__os_fault_count(which);
         yoke__os_fault_clear();
         assert_int_equal(entries("/proc/self/task"), threads);
+#ifndef YOKE__TSAN /* which opens a pipe to its symbolizer when it first has to look at a suppression */
         assert_int_equal(entries("/proc/self/fd"), files);
+#endif
         if (rc < 0) {
             failed++;
             assert_true(rc == -err || rc == -ENOMEM);
