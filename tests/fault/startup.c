@@ -27,7 +27,12 @@ static void every_call_fails_once(enum yoke__os_call which, int err, bool must_f
 {
     int value = 42, failed = 0;
     assert_int_equal(run(3, give, &value), 42); /* what a sanitizer starts or opens at first is not ours */
-    int threads = entries("/proc/self/task"), files = entries("/proc/self/fd");
+#ifdef YOKE__TSAN
+    int threads = 2 + 2; /* with ".", "..", and the sanitizer's own */
+#else
+    int threads = 1 + 2;
+#endif
+    int files = entries("/proc/self/fd");
     (void)files;
     for (int n = 1;; n++) {
         assert_true(n < 1000);
@@ -36,7 +41,8 @@ static void every_call_fails_once(enum yoke__os_call which, int err, bool must_f
         int rc = run_with(give, &value, OPTIONS(.workers = 3, .bind = which == YOKE__OS_BIND ? "pu" : NULL, .hwloc = "on"));
         int calls = yoke__os_fault_count(which);
         yoke__os_fault_clear();
-        assert_int_equal(entries("/proc/self/task"), threads);
+        while (entries("/proc/self/task") > threads) /* joined threads leave the kernel's list a little later; others never */
+            sched_yield();
 #ifndef YOKE__TSAN /* which opens a pipe to its symbolizer when it first has to look at a suppression */
         assert_int_equal(entries("/proc/self/fd"), files);
 #endif

@@ -190,8 +190,8 @@ static int deadlines(void *arg)
         YOKE_SCOPE(s, .deadline = yoke_after(YOKE_MS(2)));
         YOKE_GROUP(g);
         check(yoke_spawn_ptr(g, sleep_long, NULL) == 0 || yoke_cancelled());
-        (void)yoke_sleep_until(YOKE_NEVER);
-        check_int(yoke_group_close(g, 0), -ECANCELED);
+        int rc = yoke_sleep_until(YOKE_NEVER);
+        check_int(yoke_group_close(g, rc), -ECANCELED);
         check_int(yoke_scope_close(s, -ECANCELED), -ETIMEDOUT);
     }
     { /* a sleep is never early */

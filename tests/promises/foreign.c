@@ -120,18 +120,27 @@ static int cancel_blocking_main(void *arg)
     return 0;
 }
 
+static int cancel_when_entered(void *arg)
+{
+    while (load(&entered) == 0)
+        check_int(yoke_sleep(YOKE_US(50)), 0);
+    return yoke_scope_cancel(*(yoke_scope *)arg, -EXDEV);
+}
+
 static int abandon(void *arg)
 {
     (void)arg;
     entered = released = 0;
     pthread_mutex_lock(&gate);
-    YOKE_SCOPE(s, .deadline = yoke_after(YOKE_MS(2)));
+    YOKE_GROUP(g);
+    YOKE_SCOPE(s);
+    check_int(yoke_spawn_ptr(g, cancel_when_entered, &s), 0);
     int rc = yoke_blocking_with(YOKE_BLOCKING_USER, true, release, wait_at_gate, &released);
     check_int(rc, -ECANCELED); /* at once, although the function runs */
-    check_int(yoke_scope_close(s, rc), -ETIMEDOUT);
+    check_int(yoke_scope_close(s, rc), -EXDEV);
     check_int(released, 0);
     pthread_mutex_unlock(&gate);
-    return 0;
+    return yoke_group_close(g, 0);
 }
 
 static void a_cancel_meets_blocking_jobs_as_promised(void **state)
