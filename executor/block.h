@@ -2,16 +2,24 @@
  * block.h - type-stable blocks: tasks, scopes, groups, handles and small records of one runtime.
  *
  * A freed block is used again for the same class only and stays mapped until the runtime ends, so that a stale handle may be read
- * (its generation no longer fits) and never faults. Each worker keeps a cache per class, last freed first out, and exchanges
- * batches with the runtime's pool; a hot block costs neither lock nor atomic.
+ * (its generation no longer fits) and never faults. Each worker keeps two magazines per class, arrays of pointers to free blocks, last
+ * freed first out, and exchanges whole magazines with the runtime's pool; a hot block costs neither lock nor atomic, and taking or
+ * freeing one does not touch it: a block out of the first-level cache is not waited for. (Bonwick and Adams, "Magazines and Vmem",
+ * USENIX 2001.)
+ *
+ * Freeing never fails: a magazine is laid out with every YOKE__MAGAZINE blocks, and two with every cache and class, so that there
+ * is an empty one whenever a full one goes back.
  *
  * Who may call: get and put - the thread that owns the cache (a worker). The pool is locked.
  */
 #ifndef YOKE_EXECUTOR_BLOCK_H
 #define YOKE_EXECUTOR_BLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <yoke/detail/fast.h>
 
 #include "lock.h"
 
@@ -27,21 +35,27 @@ enum yoke__block_class {
     YOKE__BLOCK_CLASSES
 };
 
-/* A free block's first two words are links; every other field the class keeps between uses (generation, zeroes) survives. */
-struct yoke__block_list {
-    void *first;
-    uint32_t count;
+#ifdef YOKE_SHRUNKEN
+enum { YOKE__MAGAZINE = 4 };
+#else
+enum { YOKE__MAGAZINE = 64 };
+#endif
+
+struct yoke__magazine {
+    struct yoke__magazine *next;
+    void *nothing; /* NULL: what lies below the lowest slot */
+    void *slots[YOKE__MAGAZINE];
 };
 
-struct yoke__block_cache {
-    struct yoke__block_list list[YOKE__BLOCK_CLASSES];
-};
+_Static_assert((int)YOKE__BLOCK_CLASSES == (int)YOKE__FAST_CLASSES && YOKE__BLOCK_TASK0 == 0, "known to the inlined spawn");
 
 struct yoke__block_pool {
     struct yoke__lock lock;
-    void *batches[YOKE__BLOCK_CLASSES]; /* lists of YOKE__BLOCK_BATCH blocks; a list's first block links the next list */
-    void *chunks;                       /* every mapping, linked by its first word */
-    uint64_t mapped;                    /* bytes */
+    struct yoke__magazine *full[YOKE__BLOCK_CLASSES];
+    struct yoke__magazine *empty;
+    char *at, *end;  /* what is left of the chunk that is being laid out */
+    void *chunks;    /* every mapping, linked by its first word */
+    uint64_t mapped; /* bytes */
 };
 
 size_t yoke__block_size(enum yoke__block_class class);
@@ -49,37 +63,30 @@ size_t yoke__block_size(enum yoke__block_class class);
 void yoke__block_pool_init(struct yoke__block_pool *pool);
 void yoke__block_pool_destroy(struct yoke__block_pool *pool);
 
-/* NULL: out of memory. A fresh block is all zero; a used one is as its last user left it, but for its first two words. */
+/* 0 or -ENOMEM. The cache needs no end: its memory is the pool's. */
+int yoke__block_cache_init(struct yoke__block_pool *pool, struct yoke__block_cache *cache);
+
+/* NULL: out of memory. A fresh block is all zero; a used one is as its last user left it. */
 void *yoke__block_refill(struct yoke__block_pool *pool, struct yoke__block_cache *cache, enum yoke__block_class class);
+/* Makes room for one more. */
 void yoke__block_give_back(struct yoke__block_pool *pool, struct yoke__block_cache *cache, enum yoke__block_class class);
-
-enum { YOKE__BLOCK_BATCH = 64 };
-
-extern const uint16_t yoke__block_sizes[YOKE__BLOCK_CLASSES];
-
-static inline void **yoke__block_link(void *block)
-{
-    return (void **)block;
-}
 
 static inline void *yoke__block_get(struct yoke__block_pool *pool, struct yoke__block_cache *cache, enum yoke__block_class class)
 {
     struct yoke__block_list *list = &cache->list[class];
-    void *block = list->first;
+    void *block = list->top[-1];
     if (__builtin_expect(block == NULL, 0))
         return yoke__block_refill(pool, cache, class);
-    list->first = *yoke__block_link(block);
-    list->count--;
+    list->top--;
     return block;
 }
 
 static inline void yoke__block_put(struct yoke__block_pool *pool, struct yoke__block_cache *cache, enum yoke__block_class class, void *block)
 {
     struct yoke__block_list *list = &cache->list[class];
-    *yoke__block_link(block) = list->first;
-    list->first = block;
-    if (__builtin_expect(++list->count >= 2 * YOKE__BLOCK_BATCH, 0))
+    if (__builtin_expect(list->top == list->end, 0))
         yoke__block_give_back(pool, cache, class);
+    *list->top++ = block;
 }
 
 #endif

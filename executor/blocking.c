@@ -5,6 +5,7 @@
  * job back if it is still queued; if not, the task waits on, now without listening to the cancel. An abandoned job lies on the heap,
  * counted by its two users: the waiter, who may go, and the pool thread.
  */
+#include "deadlock.h"
 #include "scope.h"
 #include "wait.h"
 #include "worker.h"
@@ -57,6 +58,7 @@ static void abandoned_done(struct yoke__job *job)
         yoke__ready(a->rt, fiber);
     if (!heard && a->release != NULL)
         a->release(a->arg);
+    yoke__unhold(a->rt); /* the pool ends before the runtime does */
     if (yoke__sub_acq_rel(&a->references, 1) == 1) /* the last one frees */
         yoke__os_free(a);
 }
@@ -68,6 +70,8 @@ static int abandonable(enum yoke_blocking_kind kind, void (*release)(void *), yo
     struct yoke__wait wait;
     yoke__wait_init(&wait, "blocking job");
     int rc = yoke__wait_enlist(&wait);
+    if (rc == -ECANCELED && release != NULL)
+        release(arg);
     if (rc < 0)
         return rc;
     struct abandoned *a = yoke__os_alloc(sizeof *a, sizeof(void *));
@@ -77,8 +81,10 @@ static int abandonable(enum yoke_blocking_kind kind, void (*release)(void *), yo
     }
     *a = (struct abandoned){ .references = 2, .wait = &wait, .rt = rt, .release = release, .fn = fn, .arg = arg };
     a->job = (struct yoke__job){ .fn = fn, .arg = arg, .kind = (int)kind, .done = abandoned_done };
+    yoke__hold(rt); /* the job may outlast the wait */
     rc = yoke__pool_submit(&rt->pool, &a->job);
     if (rc < 0) {
+        yoke__unhold(rt);
         yoke__wait_delist(&wait);
         yoke__os_free(a);
         return rc;
@@ -90,7 +96,10 @@ static int abandonable(enum yoke_blocking_kind kind, void (*release)(void *), yo
     yoke__lock_release(&a->lock);
     rc = code == YOKE__FIRE_DONE ? a->job.result : -ECANCELED;
     if (code != YOKE__FIRE_DONE && yoke__pool_withdraw(&rt->pool, &a->job)) {
-        yoke__os_free(a); /* never ran: arg is still the caller's */
+        yoke__unhold(rt);
+        yoke__os_free(a); /* never ran */
+        if (release != NULL)
+            release(arg);
         return rc;
     }
     if (yoke__sub_acq_rel(&a->references, 1) == 1) /* the last one frees */

@@ -21,6 +21,7 @@ enum kind { NUMBER, BYTES, DURATION, CHOICE, SPEC };
 static const char *const on_off[] = { "off", "on", NULL };
 static const char *const guard_names[] = { "auto", "light", "mprotect", "none", NULL };
 static const char *const orders[] = { "near", "random", NULL };
+static const char *const migrations[] = { "off", "always", NULL };
 
 #define FIELD(name) offsetof(struct yoke__config, name)
 #define OPTION(name) offsetof(yoke_options, name)
@@ -46,8 +47,12 @@ static const struct setting {
     [YOKE__SET_POOL_NAMES] = { "pool_names", NUMBER, FIELD(pool_names), OPTION(pool_names), NULL, 4, 1, 4096 },
     [YOKE__SET_POOL_USER] = { "pool_user", NUMBER, FIELD(pool_user), OPTION(pool_user), NULL, 16, 1, 4096 },
     [YOKE__SET_REPORT_K] = { "report_k", NUMBER, FIELD(report_k), OPTION(report_k), NULL, 64, 1, 1000000 },
+    [YOKE__SET_STOP_GRACE] = { "stop_grace", DURATION, FIELD(stop_grace), OPTION(stop_grace), NULL, 5000000000, -1, INT64_MAX },
+    [YOKE__SET_HARD_AFTER] = { "hard_after", DURATION, FIELD(hard_after), OPTION(hard_after), NULL, 0, 0, INT64_MAX },
     [YOKE__SET_DEBUG] = { "debug", CHOICE, FIELD(debug), OPTION(debug), on_off, 0, 0, 0 },
+    [YOKE__SET_MIGRATE] = { "migrate", CHOICE, FIELD(migrate), OPTION(migrate), migrations, 0, 0, 0 },
     [YOKE__SET_OVERFLOW_HANDLER] = { "overflow_handler", CHOICE, FIELD(overflow_handler), OPTION(overflow_handler), on_off, 0, 0, 0 },
+    [YOKE__SET_DEADLOCK] = { "deadlock", CHOICE, FIELD(deadlock), OPTION(deadlock), on_off, 1, 0, 0 },
 };
 
 struct loading {
@@ -96,7 +101,7 @@ static bool parse_number(const char *text, enum kind kind, int64_t *out)
 
 static int bad(struct loading *l, const char *origin, const char *key, const char *text, const char *why)
 {
-    snprintf(l->error, YOKE__CONFIG_ERROR, "%s: %s = %s: %s", origin, key, text, why);
+    snprintf(l->error, YOKE__CONFIG_ERROR, "%s: %s = %.256s: %s", origin, key, text, why);
     return l->rc = -EINVAL;
 }
 
@@ -147,6 +152,24 @@ static int set_text(struct loading *l, const struct setting *s, const char *text
 
 /* ---- sources ---------------------------------------------------------------------------------------------------------- */
 
+/* "FILE:LINE"; of a long path the end, so that the line is always told. */
+static void origin_in_file(char origin[YOKE__CONFIG_ORIGIN], const char *file, int line)
+{
+    enum { MOST = YOKE__CONFIG_ORIGIN - 16 };
+    size_t length = strlen(file);
+    snprintf(origin, YOKE__CONFIG_ORIGIN, "%s%s:%d", length > MOST ? "..." : "", length > MOST ? file + (length - MOST) : file, line);
+}
+
+/* What follows a blank and a semicolon is a comment. Cut off here, since inih's lines are short. */
+static void cut_comment(char *line)
+{
+    for (char *at = line; (at = strchr(at, ';')) != NULL; at++)
+        if (at == line || at[-1] == ' ' || at[-1] == '\t') {
+            *at = '\0';
+            return;
+        }
+}
+
 /* inih is built with line numbers not passed to handlers everywhere: the file is parsed line by line, one call each. */
 static int from_line(void *user, const char *section, const char *name, const char *value)
 {
@@ -156,10 +179,8 @@ static int from_line(void *user, const char *section, const char *name, const ch
         int line;
     } *at = user;
     char origin[YOKE__CONFIG_ORIGIN];
-    snprintf(origin, sizeof origin, "%s:%d", at->l->file, at->line);
+    origin_in_file(origin, at->l->file, at->line);
     (void)section;
-    if (strcmp(at->section, "yoke") != 0)
-        return 1; /* other programs' sections */
     const struct setting *s = find(name);
     if (s == NULL) {
         bad(at->l, origin, name, value, "unknown key");
@@ -172,8 +193,10 @@ static int from_file(struct loading *l)
 {
     enum { MOST = 64 * 1024 };
     char *text = yoke__os_alloc(MOST, 8);
-    if (text == NULL)
+    if (text == NULL) {
+        snprintf(l->error, YOKE__CONFIG_ERROR, "%s: cannot be read: %s", l->file, strerror(ENOMEM));
         return -ENOMEM;
+    }
     int rc = yoke__os_read_file(l->file, text, MOST);
     if (rc < 0 || rc == MOST - 1) {
         rc = rc < 0 ? rc : -EFBIG;
@@ -196,11 +219,14 @@ static int from_file(struct loading *l)
         char *close = *start == '[' ? strchr(start, ']') : NULL;
         if (close != NULL) {
             snprintf(at.section, sizeof at.section, "%.*s", (int)(close - start - 1), start + 1);
-        } else if (*start != '\0' && *start != ';' && *start != '#') {
-            if (ini_parse_string(start, from_line, &at) != 0 && l->rc == 0) {
+        } else if (*start != '\0' && *start != '#' && strcmp(at.section, "yoke") == 0) { /* not in other programs' sections */
+            cut_comment(start);
+            bool too_long = strlen(start) >= INI_MAX_LINE; /* inih would take the rest for another line */
+            if ((too_long || ini_parse_string(start, from_line, &at) != 0) && l->rc == 0) {
                 char origin[YOKE__CONFIG_ORIGIN];
-                snprintf(origin, sizeof origin, "%s:%d", l->file, at.line);
-                snprintf(l->error, YOKE__CONFIG_ERROR, "%s: not a line of the form key = value: %.80s", origin, start);
+                origin_in_file(origin, l->file, at.line);
+                snprintf(l->error, YOKE__CONFIG_ERROR, "%s: %s: %.80s", origin, too_long ? "line too long" : "not a line of the form key = value",
+                         start);
                 l->rc = -EINVAL;
             }
         }
@@ -278,6 +304,10 @@ int yoke__config_load(struct yoke__config *config, const yoke_options *options, 
         config->workers = yoke__topology_usable_cpus(NULL, config->origin[YOKE__SET_WORKERS], YOKE__CONFIG_ORIGIN);
         if (config->workers > settings[YOKE__SET_WORKERS].most)
             config->workers = settings[YOKE__SET_WORKERS].most;
+    }
+    if (!trusted && strcmp(config->origin[YOKE__SET_HWLOC], "default") == 0) {
+        config->hwloc = 0; /* it heeds variables of its own, and loads what they name */
+        strcpy(config->origin[YOKE__SET_HWLOC], "default in set-id programs");
     }
     const char *show = trusted ? yoke__os_getenv("YOKE_SHOW_CONFIG") : NULL;
     config->show = show != NULL && strcmp(show, "1") == 0;

@@ -30,8 +30,12 @@ enum yoke__setting {
     YOKE__SET_POOL_NAMES,
     YOKE__SET_POOL_USER,
     YOKE__SET_REPORT_K,
+    YOKE__SET_STOP_GRACE,
+    YOKE__SET_HARD_AFTER,
     YOKE__SET_DEBUG,
+    YOKE__SET_MIGRATE,
     YOKE__SET_OVERFLOW_HANDLER,
+    YOKE__SET_DEADLOCK,
     YOKE__SETTINGS
 };
 
@@ -45,7 +49,8 @@ struct yoke__config {
     int64_t membarrier, slice, hwloc;
     int64_t pool_files, pool_names, pool_user;
     int64_t report_k;
-    int64_t debug, overflow_handler;
+    int64_t stop_grace, hard_after;
+    int64_t debug, migrate, overflow_handler, deadlock;
     bool show;
     /* where each came from, and why it is not in effect as asked ("": it is) */
     char origin[YOKE__SETTINGS][YOKE__CONFIG_ORIGIN];

@@ -15,7 +15,7 @@
  * is found out by its generation, never by touching unmapped memory.
  *
  * Locks, by rank (a holder may take only higher ones); all are leaves of a few instructions but the first:
- *   1 timer shard · 2 group · 3 handle · 4 scope · 5 wait queue · 6 runtime lists (blocks, fibers)
+ *   0 edges (debug mode) · 1 timer shard · 2 group · 3 handle · 4 scope · 5 wait queue · 6 runtime lists (blocks, fibers)
  */
 #ifndef YOKE_EXECUTOR_CORE_H
 #define YOKE_EXECUTOR_CORE_H
@@ -37,6 +37,8 @@
 #include "lock.h"
 #include "platform.h"
 #include "pool.h"
+#include "ready.h"
+#include "service.h"
 #include "stack.h"
 #include "timer.h"
 #include "topology.h"
@@ -51,6 +53,8 @@ struct yoke__task;
 struct yoke__strand;
 struct yoke__worker;
 struct yoke__wait;
+struct yoke__held;
+struct yoke__edge;
 
 /* ---- failure slot ------------------------------------------------------------------------------------------------------- */
 
@@ -73,6 +77,8 @@ struct yoke__strand {
     struct yoke__task *task;
     struct yoke__fail *fail; /* slot of the last failure, or NULL */
     int forks;               /* begun and not joined; counted in debug mode only */
+    struct yoke__held *held; /* what must not outlive it: held.h */
+    yoke_forked *fork;       /* it is that fork's, run by another worker than its joiner's; NULL: a task's own */
 };
 
 struct yoke__deferred {
@@ -98,8 +104,9 @@ struct yoke__task {
     struct yoke__group *group; /* NULL: the root */
     const char *name;
     const yoke_site *site;
-    uint8_t class; /* enum yoke__block_class it came from, or YOKE__TASK_HEAP, YOKE__TASK_FRAME */
+    uint8_t class; /* enum yoke__block_class it came from, or YOKE__TASK_HEAP, YOKE__TASK_FRAME; if not TASK0, flagged */
     uint8_t flags; /* (z) atomic: the task's forks may set some */
+    uint8_t record; /* of one that has ended: policy.c */
     int result;
     /* only as flags say */
     struct yoke__fail *fail;        /* of a task that has failed and is kept as the record */
@@ -108,16 +115,23 @@ struct yoke__task {
     struct yoke__slot_value *slots; /* (z) */
     struct yoke__handle *handle;    /* YOKE__TASK_HANDLE */
     struct yoke__worker *pin;       /* YOKE__TASK_PINNED: the only worker it may run on */
-    void *pad[2];
+    struct yoke__task *next_record; /* of one that has ended: policy.c */
+    void *pad;
 } __attribute__((aligned(64))); /* the copied argument follows */
 enum yoke__task_flags {
     YOKE__TASK_HANDLE = 1,
     YOKE__TASK_PINNED = 2,
-    YOKE__TASK_LIMITED = 4, /* it holds room in its group */
+    YOKE__TASK_EXACT = 4, /* its group wants to know of its end: policy.c */
     YOKE__TASK_CLEANUP = 8, /* deferred functions or slots */
     YOKE__TASK_NAMED = 16,  /* it has an id */
+    YOKE__TASK_OTHER = 32,  /* its block is not one of the small ones */
+    YOKE__TASK_FORKED = 64, /* debug mode counts its forks */
+    YOKE__TASK_HELD = 128,  /* it, or a fork of it, has held something: held.h */
 };
-enum { YOKE__TASK_SMALL = 64 }; /* bytes of argument that fit into every block */
+enum { YOKE__TASK_SMALL = YOKE__FAST_ARGUMENT }; /* bytes of argument that fit into every block */
+_Static_assert(offsetof(struct yoke__task, fn) == offsetof(struct yoke__task_head, fn), "known to the inlined spawn");
+_Static_assert(offsetof(struct yoke__task, site) == offsetof(struct yoke__task_head, site), "known to the inlined spawn");
+_Static_assert(sizeof(struct yoke__task) == YOKE__FAST_TASK, "known to the inlined spawn");
 enum { YOKE__TASK_HEAP = 254, YOKE__TASK_FRAME = 255 };
 
 /* ---- scope -------------------------------------------------------------------------------------------------------------- */
@@ -128,20 +142,36 @@ enum yoke__cancel {
     YOKE__CANCEL_DEADLINE, /* its own deadline */
     YOKE__CANCEL_FAILURE,  /* group policy */
     YOKE__CANCEL_LEFT,     /* left open: misnested or forgotten */
-    YOKE__CANCEL_SHUTDOWN, /* yoke_stop, signal */
+    YOKE__CANCEL_SHUTDOWN, /* signal */
+    YOKE__CANCEL_STOP,     /* marked cancel_on_stop, and stopping */
+    YOKE__CANCEL_GRACE,    /* stopped, and its grace ran out */
+    YOKE__CANCEL_VERDICT,  /* ANY: enough, or out of reach */
+    YOKE__CANCEL_SERVICE,  /* a service, and the others have ended */
+    YOKE__CANCEL_DEADLOCK, /* deadlock.h */
 };
 
 enum yoke__scope_kind { YOKE__SCOPE_PLAIN, YOKE__SCOPE_GROUP, YOKE__SCOPE_TASK, YOKE__SCOPE_BINDING, YOKE__SCOPE_ROOT };
 
+/* A scope's part in a graceful stop: stop.c. */
+struct yoke__stop {
+    int64_t grace, hard_after; /* as it was opened; 0: the runtime's */
+    const yoke_site *site;     /* where it was asked */
+    uint64_t cut;              /* atomic: tasks that ended cancelled after its grace; means something if that ran out */
+    struct yoke__scope *next;  /* queue of stops to carry out (runtime.stops) */
+    struct yoke__timer grace_timer, hard_timer;
+};
+
 struct yoke__scope {
-    struct yoke__scope_head head; /* memo; first, known to the inlined fast path */
+    struct yoke__scope_head head; /* memo, owner; first, known to the inlined fast path */
     struct yoke__scope *parent;   /* enclosing scope; NULL for the root's */
     uint64_t generation;          /* run id << 40 | count; changed under `lock` when the scope is left */
-    struct yoke__strand *owner;
     uint8_t kind;
     uint8_t shield;
     uint8_t linked;      /* in parent's list of children; written under the parent's lock, top down */
     uint8_t leaving;
+    uint8_t cancel_on_stop;
+    uint8_t stopping;       /* atomic; set once, under lock */
+    uint8_t work_cancelled; /* the walker's own: it came here from a cancelled scope, not only from a stopping one */
     struct yoke__lock lock;
     uint32_t cancel;     /* enum yoke__cancel; set once, under lock, after the fields below */
     int reason;
@@ -160,6 +190,7 @@ struct yoke__scope {
     struct yoke__scope *walk_next; /* queue of cancels to carry out (runtime.walks) */
     struct yoke__scope *work_next; /* the walker's own list */
     struct yoke__timer timer;
+    struct yoke__stop stop;
 };
 
 /* ---- waiting ------------------------------------------------------------------------------------------------------------ */
@@ -173,11 +204,25 @@ struct yoke__scope {
 enum { YOKE__WAIT_ARMING = 0, YOKE__WAIT_PARKED = 1, YOKE__WAIT_FIRED = 2 };
 enum { YOKE__FIRE_DONE = 0, YOKE__FIRE_CANCEL, YOKE__FIRE_TIME, YOKE__FIRE_CLOSED };
 
+/* What tasks alone can end: for the dump, for deadlock.h and cycle.h. */
+struct yoke__waited {
+    const char *what; /* "mutex" */
+    /*
+     * Writes which one, and who has it, beginning with a blank; NULL: its address. The lock of the wait's scope is held: waits for no lock of
+     * a lower rank. The waiter does not return meanwhile.
+     */
+    void (*tell)(const void *object, char *text, size_t size);
+    /* True if the wait cannot end before that strand, which is blocked, goes on; NULL: nobody can tell. Under the lock of the edges. */
+    bool (*blames)(const void *object, const struct yoke__strand *strand);
+};
+
 struct yoke__wait {
     uint32_t state; /* one of the above, or YOKE__WAIT_FIRED + code */
     struct yoke__fiber *fiber;
     struct yoke__strand *strand;
-    const char *what; /* for the dump: "sleep", "close", ... */
+    const char *what;              /* for the dump: "sleep", "close", ... */
+    const struct yoke__waited *on; /* NULL: others than tasks of this runtime may end it */
+    const void *object;
     /* registry of its scope, under the scope's lock */
     struct yoke__scope *scope;
     struct yoke__wait *next, **back;
@@ -197,15 +242,42 @@ struct yoke__waitq {
 
 #define YOKE__LIVE_BIAS ((int64_t)1 << 40)
 
+/* policy.c; both mean something in exact groups only, and are under the group's lock. */
+enum yoke__verdict { YOKE__ANY_OPEN = 0, YOKE__ANY_REACHED, YOKE__ANY_OUT_OF_REACH };
+struct yoke__any {
+    uint64_t need, successes;
+    enum yoke__verdict verdict;
+    bool closing; /* the owner is in close */
+};
+struct yoke__records {
+    struct yoke__task *first, *last;
+};
+struct yoke__results {
+    bool kept;                   /* for yoke_group_next */
+    bool telling;                /* somebody empties `untold` */
+    yoke_on_done on_done;
+    void *ctx;
+    struct yoke__records untold; /* to on_done */
+    struct yoke__records queue;  /* to be handed out */
+    struct yoke__task *handed;   /* the last one that was; the owner's */
+    struct yoke__wait *wait;     /* the owner's, for one */
+};
+
+enum yoke__body { YOKE__BODY_WELL = 0, YOKE__BODY_FAILED, YOKE__BODY_FIRST };
+
 struct yoke__group {
     struct yoke__scope scope; /* first */
     uint8_t policy;
-    uint8_t exact; /* children are counted one by one under lock: limit */
+    uint8_t exact; /* children are counted one by one under lock: limit, ANY, results, on_done */
+    uint8_t body;  /* enum yoke__body */
+    uint8_t serviced; /* atomic: it has had a service; set under lock */
+    uint8_t services_over; /* and takes no more */
     uint8_t failed;
     uint8_t cut;   /* enum yoke__cut bits, atomic */
+    uint8_t closing; /* the owner waits for the children; atomic, for the dump */
     int first_code;
     /* owner's strand only */
-    int64_t spawned, done;
+    int64_t done;
     struct yoke__wait *owner_wait; /* set before the bias is taken from live */
     /*
      * Children spawned by members minus children ended outside of the owner's close, plus YOKE__LIVE_BIAS until the owner
@@ -213,15 +285,18 @@ struct yoke__group {
      */
     int64_t live __attribute__((aligned(64)));
     uint64_t member_spawned;
+    int64_t services; /* alive, and 1 for all other children together */
     struct yoke__lock lock; /* everything below */
     unsigned limit, alive;
+    uint64_t services_spawned;
     struct yoke__waitq room;
     uint64_t failures, cancelled;
     size_t kept;
     struct yoke__task *first_kept, *last_kept;
-    struct yoke__fail *first_fail; /* the slot of the first failure, moved to the owner at close */
     struct yoke__handle *handles;
     struct yoke_token *tokens;
+    struct yoke__any any;
+    struct yoke__results results;
 };
 enum yoke__cut { YOKE__CUT_OWN_DEADLINE = 1, YOKE__CUT_ENCLOSING = 2 };
 
@@ -233,18 +308,18 @@ struct yoke__handle {
     uint32_t status;           /* enum yoke_task_status */
     int result;
     bool closed;
+    bool service;
     struct yoke__scope *scope; /* the child's own, while it lives */
     struct yoke__waitq waiters;
 };
 
 /* ---- worker ------------------------------------------------------------------------------------------------------------- */
 
-enum { YOKE__TAG_FORK = 0, YOKE__TAG_TASK = 1, YOKE__TAG_TYPED = YOKE__FAST_TYPED, YOKE__TAG_MASK = 7 };
+enum { YOKE__TAG_FORK = 0, YOKE__TAG_TASK = YOKE__FAST_TASK_TAG, YOKE__TAG_TYPED = YOKE__FAST_TYPED, YOKE__TAG_MASK = 7 };
 
 struct yoke__worker {
-    struct yoke__head head;   /* forks and tasks; first, known to the inlined fast path */
-    uint64_t run_id;          /* the runtime's */
-    struct yoke__deque ready; /* fibers to resume; first in first out; the owner takes from the top like everybody else */
+    struct yoke__head head;   /* forks and tasks, free blocks; first, known to the inlined fast path */
+    struct yoke__ready ready; /* fibers to resume */
     struct yoke__inbox inbox; /* what only this worker may run */
     struct yoke__node *pinned;     /* taken from the inbox, first first */
     struct yoke_runtime *rt;
@@ -254,14 +329,16 @@ struct yoke__worker {
     struct yoke__fiber *spare;     /* fibers that wait in the scheduler loop */
     int spares;
     int index;
-    uint32_t tick, random;
+    uint32_t random, turn;
     uint32_t woken_run;            /* woken fibers resumed since the deque had its turn */
+    uint32_t thinning;             /* items of the deque to run before woken fibers: yoke__worker_thin_out() */
+    int64_t look_at;               /* when a look for events is due; 0: the first woken since the last one are being run */
     bool searching;                /* counted in rt->searching */
     int64_t asked_since;           /* first time in this search that only hidden work was found; 0: not */
     struct yoke__group *batch;     /* completions not yet taken from batch->live */
     int64_t batched;
+    int64_t outside;               /* waits begun here less waits ended here that others than tasks may end: deadlock.h */
     uint64_t next_id;
-    struct yoke__block_cache blocks;
     const int *victims;            /* the others, near before far */
     const int *levels;             /* ends of equally near stretches of victims[]; levels[nlevels - 1] == number of victims */
     int nlevels;
@@ -274,29 +351,47 @@ struct yoke__worker {
 
 enum { YOKE__MAX_WORKERS = 1024, YOKE__SLEEPER_WORDS = YOKE__MAX_WORKERS / 64 };
 
+/* What the thread of yoke_run or yoke_stop waits for. Asked: it is to answer, having run the handlers of its pending signals: deadlock.h. */
+enum yoke__finished { YOKE__RUNNING = 0, YOKE__FINISHED, YOKE__ASKED };
+
 struct yoke_runtime {
     uint64_t epoch; /* incremented by every cancel, after the scope was marked */
     /* the idle protocol: park.c */
     int32_t parked __attribute__((aligned(64)));
     int32_t searching;
     uint64_t sleepers[YOKE__SLEEPER_WORDS];
+    uint64_t claims; /* sleeps that have ended: deadlock.h */
+    int64_t holds;   /* what may make something runnable and is no worker: deadlock.h */
+    uint32_t suspected;
+    uint32_t answered;
+    uint32_t deadlocked; /* the root was cancelled for it */
     uint32_t stopping;
     struct yoke__inbox inject __attribute__((aligned(64))); /* from threads that are no workers */
-    /* cancels to carry out: scope.c */
+    struct yoke__node *injected;                            /* taken from there, first first; changed under the lock */
+    struct yoke__lock injected_lock;
+    /* cancels and stops to carry out: scope.c */
     struct yoke__scope *walks __attribute__((aligned(64)));
+    struct yoke__scope *stops;
     uint32_t walks_pending;
+    uint32_t ever_stopped; /* something was stopped in this run */
+    /* debug mode: cycle.h */
+    struct yoke__lock edges_lock;
+    struct yoke__edge *edges;
     /* set once at start */
     struct yoke__config config;
     uint64_t run_id;
+    uint32_t process; /* where it is: process.h */
     int nworkers;
     struct yoke__worker **workers;
     struct yoke__plan plan;
     bool membarrier;
+    bool migrate; /* no fiber is continued by the worker that left it; there is another */
     int64_t spin_ns;
     yoke_options options;
     char name[16];
     struct yoke__stack_pool stacks;
     struct yoke__timers timers;
+    struct yoke__service service;
     struct yoke__pool pool;
     struct yoke__block_pool blocks;
     struct yoke__lock fibers_lock;
@@ -304,9 +399,9 @@ struct yoke_runtime {
     struct yoke__scope root;
     struct yoke__task main;
     int result;
-    struct yoke__node signal_node; /* signals.c */
+    struct yoke__node signal_nodes[2]; /* signals.c */
     uint32_t signals_seen;
-    uint32_t finished; /* futex: 1 when main has ended */
+    uint32_t finished; /* futex: enum yoke__finished */
     /* yoke_start */
     yoke_token *token;
     int started_code;
@@ -325,6 +420,12 @@ static inline struct yoke__worker *yoke__self(void)
     return yoke__likely(head->epoch != &yoke__no_epoch) ? (struct yoke__worker *)(void *)head : NULL;
 }
 
+/* The same where it is certain that a worker runs this. */
+static inline struct yoke__worker *yoke__worker_here(void)
+{
+    return (struct yoke__worker *)(void *)yoke__fast_self();
+}
+
 /* Names the calling thread's worker; NULL: none. */
 void yoke__set_self(struct yoke__worker *w);
 
@@ -336,6 +437,11 @@ static inline struct yoke__strand *yoke__current(struct yoke__worker *w)
 static inline struct yoke__scope *yoke__strand_scope(const struct yoke__strand *strand)
 {
     return (struct yoke__scope *)(void *)strand->head.scope;
+}
+
+static inline struct yoke__strand *yoke__scope_owner(const struct yoke__scope *scope)
+{
+    return (struct yoke__strand *)(void *)scope->head.owner;
 }
 
 /* Makes `scope` the strand's current one. Every change after the strand has begun goes through here. */

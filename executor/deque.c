@@ -49,7 +49,8 @@ static void **new_array(int64_t capacity)
 
 /*
  * A thief stores hungry and then room; we store room and then load hungry. If our store of room comes after the thief's, the exchange
- * makes its flag visible to us, and the room stays closed; if it comes before, the thief's store stands.
+ * makes its flag visible to us, and the room stays closed; if it comes before, the thief's store stands. Of several thieves that hold of each:
+ * all who write `room` exchange it, so that each makes visible what those before it did.
  */
 static void set_room(struct yoke__deque *d)
 {
@@ -57,7 +58,7 @@ static void set_room(struct yoke__deque *d)
         return;
     yoke__xchg_seq(&d->room, d->limit); /* store-load against yoke__deque_ask() */
     if (yoke__load_seq(&d->hungry) != 0)
-        yoke__store_relaxed(&d->room, INT64_MIN); /* our own word; as if the thief had stored it now */
+        (void)yoke__xchg_acq_rel(&d->room, INT64_MIN); /* as if the thief had stored it now; pairs with itself and yoke__deque_ask() */
 }
 
 int yoke__deque_init(struct yoke__deque *d, bool always_public)
@@ -158,6 +159,11 @@ static bool answer(struct yoke__deque *d)
     return true;
 }
 
+bool yoke__deque_answer(struct yoke__deque *d)
+{
+    return yoke__load_relaxed(&d->hungry) != 0 && answer(d); /* pairs with yoke__deque_ask() */
+}
+
 int yoke__deque_push_slow(struct yoke__deque *d, void *item)
 {
     int64_t b = d->bottom;
@@ -168,7 +174,8 @@ int yoke__deque_push_slow(struct yoke__deque *d, void *item)
     }
     yoke__store_relaxed(&d->slots[b & d->mask], item);
     yoke__store_release(&d->bottom, b + 1); /* pairs with yoke__deque_raise() */
-    return yoke__load_relaxed(&d->hungry) != 0 && answer(d); /* pairs with yoke__deque_ask() */
+    yoke__compiler_barrier(); /* as in yoke__deque_push() */
+    return yoke__deque_answer(d);
 }
 
 void *yoke__deque_pop_slow(struct yoke__deque *d)

@@ -10,7 +10,7 @@
  * the runtime, the owner too (a deque whose owner only pushes publicly and steals is a first-in first-out queue).
  *
  * The words. `bottom`, `slots`, `mask`, `limit`: the owner's. `room`: limit, or INT64_MIN while
- * `hungry` is up, so that a push has one thing to compare. `top`: only rises, by compare-exchange of whoever takes item `top`.
+ * `hungry` is up, so that a push has one thing to compare: before its store, and again after it, for who asked in between. `top`: only rises, by compare-exchange of whoever takes item `top`.
  * `split`: index << 2 | kind, the kind being settled, or tentative: being lowered by the owner, or being raised by a thief. Written by
  * the owner and by raising thieves, who use compare-exchange on a settled value, and on their own tentative one. Indices are 64 bits and start above 0, so that bottom - 1 of an empty deque is a valid index.
  *
@@ -95,6 +95,10 @@ void yoke__deque_slow_only(struct yoke__deque *d);
 
 /* The slow path of push: grows, answers hungry thieves. 1: something was published, wake somebody; 0; -ENOMEM: not pushed. */
 int yoke__deque_push_slow(struct yoke__deque *d, void *item);
+
+/* Answers hungry thieves, if there are any. True: something was published, wake somebody. */
+bool yoke__deque_answer(struct yoke__deque *d);
+
 int yoke__deque_grow(struct yoke__deque *d);
 
 /* The bottom item is public or gone: takes it back, with others above the new split. NULL: empty. */
@@ -114,12 +118,12 @@ extern void (*yoke__deque_hook)(int step, struct yoke__deque *d);
 static inline int yoke__deque_push(struct yoke__deque *d, void *item)
 {
     int64_t b = d->bottom;
-    /* pairs with yoke__deque_ask(); a late sight is made good by the raise */
-    if (__builtin_expect(b >= yoke__load_relaxed(&d->room), 0))
+    if (__builtin_expect(b >= yoke__load_relaxed(&d->room), 0)) /* pairs with yoke__deque_ask() */
         return yoke__deque_push_slow(d, item);
     yoke__store_relaxed(&d->slots[b & d->mask], item);
     yoke__store_release(&d->bottom, b + 1); /* the item's contents; pairs with yoke__deque_raise() */
-    return 0;
+    yoke__compiler_barrier();               /* the processor's half of this store-load pair is the membarrier in yoke__park() */
+    return __builtin_expect(yoke__load_relaxed(&d->room) < 0, 0) && yoke__deque_answer(d); /* asked in between; pairs with yoke__deque_ask() */
 }
 
 /* Pushes and publishes everything. 0 or -ENOMEM. The caller wakes a sleeper. */
@@ -165,8 +169,8 @@ static inline bool yoke__deque_any(const struct yoke__deque *d)
 static inline void yoke__deque_ask(struct yoke__deque *d)
 {
     if (yoke__load_relaxed(&d->hungry) == 0) {
-        yoke__store_relaxed(&d->hungry, 1);         /* before the room; pairs with yoke__deque_sated() */
-        yoke__store_release(&d->room, INT64_MIN); /* pairs with set_room() in deque.c */
+        yoke__store_relaxed(&d->hungry, 1);              /* before the room; pairs with yoke__deque_sated() */
+        (void)yoke__xchg_acq_rel(&d->room, INT64_MIN); /* pairs with set_room() in deque.c */
     }
 }
 

@@ -1,25 +1,34 @@
 /*
  * dump.c - the tree of scopes, groups and blocked tasks as text.
  *
- * Scopes register with their ancestors when somebody blocks inside, so the tree from the root shows whoever waits. Each scope is read
+ * Scopes register with their ancestors when somebody blocks inside, so the tree from the root shows whoever waits. Two kinds of wait are
+ * found by way of another: the owner of a group waits in its close while somebody inside blocks; who joins a fork waits for a strand
+ * that blocks. Each scope is read
  * under its lock, the locks on the path from the root being held: top down, an order that nobody else takes two of them in. The text is
  * collected first and written when no lock is held.
  */
 #include "runtime.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "fork.h"
 #include "report.h"
+#include "wait.h"
 
-enum { TEXT_MOST = 1 << 20, DEPTH_MOST = 64 };
+enum { TEXT_MOST = 1 << 20, DEPTH_MOST = 64, BLOCKED_MOST = 1000 };
 
 struct text {
     char *at;
     size_t used, cap;
     bool full;
     bool patient;
+    bool tree; /* else blocked tasks only, without indentation */
+    uint64_t blocked; /* how many */
+    struct yoke__stack_pool *stacks;
+    size_t deepest; /* bytes of any stack shown that were ever touched */
 };
 
 static void add(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -36,6 +45,11 @@ static void add(struct text *t, const char *format, ...)
         t->used += (size_t)n;
 }
 
+static int indent(int depth)
+{
+    return 2 * (depth < DEPTH_MOST ? depth : DEPTH_MOST);
+}
+
 static bool enter(struct text *t, struct yoke__scope *scope)
 {
     if (!t->patient)
@@ -44,48 +58,138 @@ static bool enter(struct text *t, struct yoke__scope *scope)
     return true;
 }
 
-static void show_wait(struct text *t, const struct yoke__wait *wait, int depth)
+/* "task 'NAME' #ID (SITE) waits: "; false: there are too many. */
+static bool begin_wait(struct text *t, const struct yoke__task *task, int depth)
 {
-    const struct yoke__task *task = wait->strand->task;
-    add(t, "%*stask '%s' #%llu%s waits: %s\n", depth * 2, "", task->name, (unsigned long long)yoke__load_relaxed(&task->id),
-        yoke__site_text(task->site).text, wait->what);
+    if (!t->tree && ++t->blocked > BLOCKED_MOST)
+        return false;
+    add(t, "%*stask '%s' #%llu%s waits: ", t->tree ? indent(depth) : 0, "", task->name, (unsigned long long)yoke__load_relaxed(&task->id),
+        yoke__site_text(task->site).text);
+    return true;
 }
 
-static void show_scope(struct text *t, struct yoke__scope *scope, int depth)
+static void show_wait(struct text *t, const struct yoke__wait *wait, int depth)
+{
+    const struct yoke__strand *strand = wait->strand;
+    char which[256] = "";
+    if (!begin_wait(t, strand->task, depth))
+        return;
+    if (wait->on != NULL)
+        (void)yoke__waited_text(wait->on, wait->object, which, sizeof which);
+    add(t, "%s%s%s", wait->what, which, strand->fork != NULL ? ", in a fork" : "");
+    if (t->tree && wait->fiber->base != NULL) { /* it cannot end before it has taken itself out of this list */
+        size_t used = yoke__stack_high_water(t->stacks, wait->fiber->base);
+        add(t, " (stack: at most %zu KiB of %zu)", (used + 1023) / 1024, (t->stacks->stack_size - YOKE__GUARD_BYTES) / 1024);
+        if (used > t->deepest)
+            t->deepest = used;
+    }
+    add(t, "\n");
+}
+
+/* A blocked strand; if it is a fork's, who waits for that, and so on. */
+static void show_waits(struct text *t, const struct yoke__wait *wait, int depth)
+{
+    while (wait != NULL) {
+        const yoke_forked *fork = wait->strand->fork;
+        show_wait(t, wait, depth);
+        wait = fork != NULL ? yoke__fork_joiner(fork) : NULL;
+    }
+}
+
+/* The scope is locked and the group's, and somebody blocks inside. */
+static void show_close(struct text *t, struct yoke__scope *scope, int depth)
+{
+    const struct yoke__group *group = (const struct yoke__group *)(const void *)scope;
+    if (yoke__load_relaxed(&group->closing) == 0 || !begin_wait(t, yoke__scope_owner(scope)->task, depth))
+        return;
+    add(t, "close of group '%s'%s\n", scope->name != NULL ? scope->name : "", yoke__site_text(scope->site).text);
+}
+
+static void show_head(struct text *t, struct yoke__scope *scope, int depth)
 {
     static const char *const kinds[] = { "scope", "group", "task scope", "binding", "root" };
-    static const char *const cancels[] = { "", ", cancelled", ", past its deadline", ", cancelled by a failure", ", left open", ", shut down" };
-    if (!enter(t, scope)) {
-        add(t, "%*s(busy)\n", depth * 2, "");
-        return;
-    }
-    add(t, "%*s%s '%s'%s%s%s", depth * 2, "", kinds[scope->kind], scope->name != NULL ? scope->name : "", yoke__site_text(scope->site).text,
-        scope->shield ? ", shield" : "", cancels[yoke__load_relaxed(&scope->cancel)]);
-    if (scope->owner != NULL)
-        add(t, ", of task '%s'", scope->owner->task->name);
+    static const char *const cancels[] = { "", ", cancelled", ", past its deadline", ", cancelled by a failure", ", left open",
+                                           ", shut down", ", stopped", ", stopped, past its grace",
+                                           ", cancelled by its policy", ", a service told to end", ", deadlocked" };
+    uint32_t cancel = yoke__load_relaxed(&scope->cancel);
+    add(t, "%*s%s '%s'%s%s%s", indent(depth), "", kinds[scope->kind], scope->name != NULL ? scope->name : "", yoke__site_text(scope->site).text,
+        scope->shield ? ", shield" : "", cancel == YOKE__CANCEL_NONE && scope->stopping ? ", stopping" : cancels[cancel]);
+    if (scope->head.owner != NULL)
+        add(t, ", of task '%s'", yoke__scope_owner(scope)->task->name);
     add(t, "\n");
+}
+
+/* The scope is locked. */
+static void show_scope(struct text *t, struct yoke__scope *scope, int depth)
+{
+    if (t->tree)
+        show_head(t, scope, depth);
+    if (scope->kind == YOKE__SCOPE_GROUP)
+        show_close(t, scope, depth + 1);
     for (const struct yoke__wait *wait = scope->waits; wait != NULL; wait = wait->next)
-        show_wait(t, wait, depth + 1);
-    for (struct yoke__scope *child = scope->children; child != NULL; child = child->sibling) {
-        if (depth < DEPTH_MOST)
-            show_scope(t, child, depth + 1);
+        show_waits(t, wait, depth + 1);
+}
+
+/* Not by recursion: scopes may be nested as deep as tasks recurse. */
+static void show_scopes(struct text *t, struct yoke__scope *root)
+{
+    struct yoke__scope *scope = root;
+    for (int depth = 0;;) {
+        bool inside = enter(t, scope);
+        if (inside)
+            show_scope(t, scope, depth);
         else
-            add(t, "%*s...\n", (depth + 1) * 2, "");
+            add(t, "%*s(busy)\n", indent(depth), "");
+        if (inside && scope->children != NULL) {
+            scope = scope->children;
+            depth++;
+            continue;
+        }
+        struct yoke__scope *next = NULL;
+        while (next == NULL) {
+            next = scope != root ? scope->sibling : NULL; /* under the parent's lock */
+            if (inside)
+                yoke__lock_release(&scope->lock);
+            if (scope == root)
+                return;
+            if (next == NULL) {
+                scope = scope->parent;
+                depth--;
+            }
+            inside = true;
+        }
+        scope = next;
     }
-    yoke__lock_release(&scope->lock);
 }
 
 int yoke__dump(struct yoke_runtime *rt, int fd, bool patient)
 {
-    struct text t = { .at = yoke__os_alloc(TEXT_MOST, 8), .cap = TEXT_MOST, .patient = patient };
+    struct text t = { .at = yoke__os_alloc(TEXT_MOST, 8), .cap = TEXT_MOST, .patient = patient, .tree = true, .stacks = &rt->stacks };
     if (t.at == NULL)
         return -ENOMEM;
     add(&t, "%s: %d workers, %d asleep, %d searching; %zu stacks in use, %llu KiB of blocks\n", rt->name, rt->nworkers,
-        yoke__load_relaxed(&rt->parked), yoke__load_relaxed(&rt->searching), rt->stacks.in_use, (unsigned long long)rt->blocks.mapped / 1024);
-    show_scope(&t, &rt->root, 0);
+        yoke__load_relaxed(&rt->parked), yoke__load_relaxed(&rt->searching), yoke__load_relaxed(&rt->stacks.in_use),
+        (unsigned long long)yoke__load_relaxed(&rt->blocks.mapped) / 1024);
+    show_scopes(&t, &rt->root);
+    if (t.deepest > 0)
+        add(&t, "deepest stack of those: %zu KiB\n", (t.deepest + 1023) / 1024);
     if (t.full)
         t.used += (size_t)snprintf(t.at + t.used - 8, 8, "\n(...)\n") - 8;
     int rc = yoke__os_write(fd, t.at, t.used);
     yoke__os_free(t.at);
     return rc < 0 ? rc : 0;
+}
+
+void yoke__dump_blocked(struct yoke_runtime *rt, const char *prefix)
+{
+    struct text t = { .at = yoke__os_alloc(TEXT_MOST, 8), .cap = TEXT_MOST, .patient = true, .stacks = &rt->stacks };
+    if (t.at == NULL)
+        return;
+    t.at[0] = '\0';
+    show_scopes(&t, &rt->root);
+    t.at[t.used] = '\0';
+    yoke__report_lines(rt, prefix, t.at);
+    if (t.blocked > BLOCKED_MOST)
+        yoke__report(rt, "%s: and %" PRIu64 " more", prefix, t.blocked - BLOCKED_MOST);
+    yoke__os_free(t.at);
 }

@@ -11,7 +11,7 @@
 
 struct yoke__fail *yoke__fail_new(struct yoke__worker *w, const struct yoke__task *task, int code)
 {
-    struct yoke__fail *fail = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_FAIL);
+    struct yoke__fail *fail = yoke__block_get(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_FAIL);
     if (fail == NULL)
         return NULL;
     fail->code = code;
@@ -25,7 +25,7 @@ struct yoke__fail *yoke__fail_new(struct yoke__worker *w, const struct yoke__tas
 
 void yoke__fail_free(struct yoke__worker *w, struct yoke__fail *fail)
 {
-    yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_FAIL, fail);
+    yoke__block_put(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_FAIL, fail);
 }
 
 void yoke__fail_describe(const struct yoke__fail *fail, yoke_failure *out)

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <yoke/base.h>
+
 #include "inbox.h"
 #include "stack.h"
 #include "switch/switch.h"
@@ -38,6 +40,8 @@ struct yoke__fiber {
     char *floor, *top;               /* usable bytes: [floor, top) */
     uintptr_t half;                  /* below this address less than half is left */
     struct yoke__strand_head *strand; /* what ran on it when it was left */
+    const yoke_site *nosuspend;       /* the innermost open YOKE_NOSUSPEND on it, or NULL */
+    struct yoke__worker *last;        /* the worker that left it */
     struct yoke__worker *pin;        /* the only worker that may continue it, or NULL */
     void *tsan;
     void *asan_fake;
@@ -55,6 +59,21 @@ void yoke__fiber_destroy(struct yoke__stack_pool *pool, struct yoke__fiber *fibe
 
 /* Wraps the calling thread's own stack, which is not freed with it. */
 void yoke__fiber_adopt_thread(struct yoke__fiber *fiber);
+
+/* Hints. The second one reads the descriptor. */
+static inline void yoke__fiber_prefetch(const struct yoke__fiber *fiber)
+{
+    __builtin_prefetch(fiber, 1);
+    __builtin_prefetch(&fiber->strand, 1);
+}
+
+static inline void yoke__fiber_prefetch_frames(const struct yoke__fiber *fiber)
+{
+    enum { FRAMES = 768, LINE = 64 }; /* from a blocking call up to its caller */
+    __builtin_prefetch(fiber->strand, 1);
+    for (int at = 0; at < FRAMES; at += LINE)
+        __builtin_prefetch((const char *)fiber->sp + at, 1);
+}
 
 /* What a sanitizer has to be told on arrival at `me`, first thing after its entry or a switch. */
 static inline void yoke__fiber_arrived(struct yoke__fiber *me)

@@ -19,7 +19,10 @@
  */
 #include "fork.h"
 
+#include <stdio.h>
+
 #include "fail.h"
+#include "held.h"
 #include "report.h"
 #include "scope.h"
 #include "wait.h"
@@ -41,7 +44,8 @@ static struct yoke__scope_head no_scope = { .memo = 0 };
 static struct yoke__strand_head no_strand = { .scope = &no_scope, .self = &no_strand };
 const uint64_t yoke__no_epoch = 1;
 static struct yoke__head nobody = {
-    .deque = { .room = INT64_MIN, .limit = INT64_MIN }, .strand = &no_strand, .stack_low = UINTPTR_MAX, .floor = INT64_MAX, .epoch = &yoke__no_epoch
+    .deque = { .room = INT64_MIN, .limit = INT64_MIN }, .strand = &no_strand, .stack_low = UINTPTR_MAX, .floor = INT64_MAX, .epoch = &yoke__no_epoch,
+    .run_id = UINT64_MAX
 };
 
 #if defined(__x86_64__) && !defined(YOKE_NO_FAST_TLS)
@@ -63,6 +67,12 @@ __attribute__((noinline)) void yoke__set_self(struct yoke__worker *w)
     self_word = w != NULL ? &w->head : &nobody;
 }
 
+static void published(struct yoke__worker *w)
+{
+    yoke__wake_one(w->rt);
+    yoke__fed(w);
+}
+
 void yoke__fast_fork_slow(yoke_forked *fork)
 {
     struct yoke__worker *w = yoke__self();
@@ -72,16 +82,24 @@ void yoke__fast_fork_slow(yoke_forked *fork)
         return;
     struct yoke__strand *strand = yoke__current(w);
     fork->from = strand->head;
-    if (w->rt->config.debug)
+    if (w->rt->config.debug) {
         strand->forks++;
+        yoke__or_relaxed(&strand->task->flags, (uint8_t)YOKE__TASK_FORKED); /* ordered by the joins of the task's forks */
+    }
     fork->state = (uintptr_t)w->head.deque.bottom + 1;
     int rc = yoke__deque_push(&w->head.deque, fork);
-    if (rc < 0) {
+    if (rc < 0)
         fork->state = UNQUEUED;
-    } else if (rc > 0) {
-        yoke__wake_one(w->rt);
-        yoke__fed(w);
-    }
+    else if (rc > 0)
+        published(w);
+}
+
+/* Somebody asked between the inlined fork's look at the room and its store. */
+void yoke__fast_fork_late(void)
+{
+    struct yoke__worker *w = yoke__worker_here();
+    if (yoke__deque_answer(&w->head.deque))
+        published(w);
 }
 
 /* The fork as a call on the joiner's own strand. */
@@ -96,10 +114,29 @@ static int call_here(struct yoke__strand *strand, yoke_forked *fork)
     return rc;
 }
 
+static bool join_blames(const void *object, const struct yoke__strand *strand)
+{
+    return strand->fork == object;
+}
+
+static void tell_fork(const void *object, char *text, size_t size)
+{
+    (void)object;
+    snprintf(text, size, " of a fork that another worker has taken");
+}
+
+static const struct yoke__waited on_join = { .what = "join", .tell = tell_fork, .blames = join_blames };
+
+const struct yoke__wait *yoke__fork_joiner(const yoke_forked *fork)
+{
+    uintptr_t state = yoke__load_acquire(&fork->state); /* pairs with wait_for() */
+    return queued(state) || state == DONE || state == UNQUEUED ? NULL : (const struct yoke__wait *)(const void *)state;
+}
+
 static int wait_for(yoke_forked *fork)
 {
     struct yoke__wait wait;
-    yoke__wait_init(&wait, "join");
+    yoke__wait_init_on(&wait, &on_join, fork);
     uintptr_t state = yoke__load_acquire(&fork->state); /* pairs with yoke__fork_run() */
     /* releases the wait to the runner; acquire: its effects, if it was faster; pairs with yoke__fork_run() */
     while (queued(state)) /* twice at most: it may begin to run meanwhile */
@@ -158,7 +195,8 @@ void yoke__fork_run(struct yoke__worker *w, yoke_forked *fork, bool typed)
     struct yoke__scope_head *scope = fork->from.scope;
     struct yoke__strand strand = { .head = { .scope = scope, .self = &strand.head },
                                    .base = (struct yoke__scope *)(void *)scope,
-                                   .task = parent->task };
+                                   .task = parent->task,
+                                   .fork = fork };
     struct yoke_runtime *rt = w->rt;
     uintptr_t state = yoke__load_relaxed(&fork->state);
     if (queued(state))
@@ -167,6 +205,7 @@ void yoke__fork_run(struct yoke__worker *w, yoke_forked *fork, bool typed)
     int rc = fork->fn(typed ? fork : fork->arg);
     if (strand.head.scope != scope)
         yoke__scope_unwind(&strand, strand.base, "was still open when a fork ended: cancelled and joined");
+    yoke__held_end(&strand);
     if (strand.forks != 0)
         yoke__panic("a fork of task '%s' ended with forks of its own not joined", strand.task->name);
     fork->result = rc;
@@ -189,6 +228,11 @@ void(yoke_fork)(yoke_forked *fork, yoke_fn fn, void *arg)
 int(yoke_join)(yoke_forked *fork)
 {
     return yoke__fast_join(fork);
+}
+
+bool(yoke_fork_wanted)(void)
+{
+    return yoke__fast_wanted();
 }
 
 void yoke_fork_leave(yoke_forked *fork)

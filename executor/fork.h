@@ -15,4 +15,7 @@
 /* Runs a fork that was taken from a deque by somebody else than its join; `typed`: its argument is the descriptor. */
 void yoke__fork_run(struct yoke__worker *w, yoke_forked *fork, bool typed);
 
+/* Who waits in its join, or NULL. The fork's strand is blocked meanwhile. */
+const struct yoke__wait *yoke__fork_joiner(const yoke_forked *fork);
+
 #endif

@@ -6,7 +6,7 @@
  *   - a member (a strand inside the group's tree) that spawns into it adds 1 to `live` before it publishes the child, so that the
  *     sum cannot reach zero while it itself is not counted as ended;
  *   - a child that ends elsewhere subtracts 1 from `live`, in batches per worker (worker.c: flushed before the worker runs a task of
- *     another group, blocks or looks for work elsewhere), or takes back a spawn of its own kind.
+ *     another group, resumes a fiber, blocks or looks for work elsewhere), or takes back a spawn of its own kind.
  * `live` starts with a large bias. In close the owner takes the bias away and puts in spawned - done in one atomic addition: from then
  * on `live` is the number of children that have not ended; it cannot rise from 0, since only living members (and posts, which add
  * only if it is not 0) raise it. Who brings it to 0, the owner's addition or a child's subtraction, knows it and nobody else: the
@@ -16,18 +16,27 @@
  * worker's deque: it waits for that child anyway. If the child blocks, both wait. Never below half of the stack: then the owner
  * suspends and the scheduler runs the child on a fresh fiber.
  *
- * Policy is carried out by the child that fails (yoke__group_child_failed), never by the owner, which may lie beneath it.
+ * Policy (policy.c) is carried out by the child that causes it, never by the owner, which may lie beneath it.
+ *
+ * Services are not in `live` but in `services`, which holds 1 more for all the others. Who brings `live` to 0 tells the services to
+ * end and takes that 1 away; who brings `services` to 0 wakes the owner. A service is spawned by somebody who is counted, so `services` does
+ * not rise from 0; under the group's lock it is either in the list that is told to end, or refused as it comes after that. What is
+ * spawned from inside a service may find `live` at 0: it is counted as a post is, only if it is not 0, and else refused. A service never goes
+ * by a deque, so that the owner does not run it on its own stack: it ends only after the owner has come as far as to wait.
  *
  * Progress: counting is wait-free; the lock guards failures and room only, for a few instructions.
  */
 #include "group.h"
 
-#include <string.h>
+#include <stdio.h>
 
-#include "fail.h"
+#include "cycle.h"
+#include "handle.h"
+#include "policy.h"
 #include "post.h"
 #include "report.h"
 #include "scope.h"
+#include "stop.h"
 #include "task.h"
 #include "wait.h"
 #include "worker.h"
@@ -39,51 +48,75 @@ yoke_group yoke_group_open(const yoke_group_options *options)
     struct yoke__worker *w = yoke__self();
     if (w == NULL)
         return (yoke_group){ .block = NULL, .generation = ENOTRECOVERABLE };
-    if (options != NULL && (int)options->policy > YOKE_COLLECT)
+    yoke_group_options whole;
+    if (options != NULL && yoke__unlikely(options->size != sizeof whole))
+        options = yoke__options_whole(&whole, sizeof whole, options, options->size);
+    bool plain = options == NULL || yoke__policy_plain(options);
+    if (yoke__unlikely(!plain && !yoke__policy_valid(options)))
         return (yoke_group){ .block = NULL, .generation = EINVAL };
-    struct yoke__group *g = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_GROUP);
+    struct yoke__group *g = yoke__block_get(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_GROUP);
     if (g == NULL)
         return (yoke_group){ .block = NULL, .generation = ENOMEM };
     yoke__scope_enter(w, yoke__current(w), &g->scope, YOKE__SCOPE_GROUP);
     g->policy = YOKE_ALL;
     g->exact = 0;
+    g->body = YOKE__BODY_WELL;
+    g->serviced = g->services_over = 0;
+    g->services = 1;
+    g->services_spawned = 0;
     g->failed = 0;
     g->cut = 0;
+    yoke__store_relaxed(&g->closing, 0); /* for the dump */
     g->first_code = 0;
-    g->spawned = g->done = 0;
+    g->scope.head.spawned = g->done = 0;
     g->live = YOKE__LIVE_BIAS;
     g->member_spawned = 0;
     g->limit = g->alive = 0;
     g->failures = g->cancelled = 0;
     g->kept = 0;
     g->first_kept = g->last_kept = NULL;
-    g->first_fail = NULL;
     g->handles = NULL;
     g->tokens = NULL;
     if (options != NULL) {
-        g->policy = (uint8_t)options->policy;
-        g->limit = options->limit;
-        g->exact = options->limit > 0;
+        if (!plain)
+            yoke__policy_open(g, options);
         g->scope.shield = options->shield;
         g->scope.name = options->name;
         g->scope.site = options->site;
         if (options->deadline != 0)
             yoke__scope_deadline(w->rt, &g->scope, options->deadline);
+        yoke__stop_options(w->rt, &g->scope, options->cancel_on_stop, options->grace, options->hard_after);
     }
     yoke__waitq_init(&g->room);
+    /* a stale handle may look: it fails the look at the owner then */
+    yoke__store_relaxed(&g->scope.head.ticket, g->exact || !w->rt->membarrier ? 0 : g->scope.generation);
     return (yoke_group){ .block = g, .generation = g->scope.generation };
 }
 
 /* ---- who may spawn ---------------------------------------------------------------------------------------------------- */
 
+/*
+ * A fork of the owner's task that another worker runs: only if it began inside the group. It is joined before the close then; one that
+ * began outside may run beside the close and after it, and nothing counts it.
+ */
+static bool fork_inside(const struct yoke__group *group, const struct yoke__strand *strand)
+{
+    const struct yoke__scope *scope = strand->base;
+    while (scope != NULL && scope != &group->scope)
+        scope = scope->parent;
+    return scope != NULL;
+}
+
 bool yoke__group_admits(const struct yoke__group *group, struct yoke__strand *strand, bool *member)
 {
-    const struct yoke__task *owner = group->scope.owner->task;
+    const struct yoke__strand *owner = yoke__scope_owner(&group->scope);
     struct yoke__task *task = strand->task;
     *member = false;
-    if (task == owner)
+    if (strand == owner)
         return true;
-    for (const struct yoke__group *g = task->group; g != NULL; g = g->scope.owner->task->group) {
+    if (task == owner->task)
+        return fork_inside(group, strand);
+    for (const struct yoke__group *g = task->group; g != NULL; g = yoke__scope_owner(&g->scope)->task->group) {
         if (g == group) {
             *member = true;
             return true;
@@ -94,28 +127,32 @@ bool yoke__group_admits(const struct yoke__group *group, struct yoke__strand *st
 
 /* ---- counting --------------------------------------------------------------------------------------------------------- */
 
-void yoke__group_count_spawn(struct yoke__worker *w, struct yoke__group *group, struct yoke__strand *strand)
+bool yoke__group_count_spawn(struct yoke__worker *w, struct yoke__group *group, struct yoke__strand *strand)
 {
-    if (yoke__likely(strand == group->scope.owner)) {
-        group->spawned++;
-        return;
+    if (yoke__likely(strand == yoke__scope_owner(&group->scope))) {
+        group->scope.head.spawned++;
+        return true;
     }
+    if (yoke__unlikely(yoke__load_relaxed(&group->serviced) != 0)) /* see yoke__handle_attach() */
+        return yoke__group_count_post(group);
     yoke__add_relaxed(&group->member_spawned, 1); /* a statistic */
     if (w->batch == group && w->batched > 0)
         w->batched--; /* one ended here and not yet told, one begins: the sum stands */
     else
         yoke__add_acq_rel(&group->live, 1); /* pairs with yoke__group_ended() */
+    return true;
 }
 
 void yoke__group_uncount_spawn(struct yoke__worker *w, struct yoke__group *group, struct yoke__strand *strand)
 {
-    (void)w;
-    if (strand == group->scope.owner) {
-        group->spawned--;
+    if (strand == yoke__scope_owner(&group->scope)) {
+        group->scope.head.spawned--;
         return;
     }
     yoke__sub_relaxed(&group->member_spawned, 1);
-    yoke__sub_acq_rel(&group->live, 1); /* the caller is a member that has not ended: cannot be the last */
+    struct yoke__fiber *owner = yoke__group_ended(w->rt, group, 1); /* the last it can be only if a service's tree spawned it */
+    if (owner != NULL)
+        yoke__ready(w->rt, owner);
 }
 
 bool yoke__group_count_post(struct yoke__group *group)
@@ -129,129 +166,31 @@ bool yoke__group_count_post(struct yoke__group *group)
     return false;
 }
 
-struct yoke__fiber *yoke__group_ended(struct yoke__group *group, int64_t n)
+/* `live` has become 0. True: nobody is left; else the last service will find that. */
+static bool others_ended(struct yoke_runtime *rt, struct yoke__group *group)
+{
+    if (yoke__likely(yoke__load_acquire(&group->services) == 1)) /* none any more, and none can come; pairs with yoke__group_service_ended() */
+        return true;
+    yoke__handles_end_services(rt, group);
+    return yoke__sub_acq_rel(&group->services, 1) == 1; /* pairs with yoke__group_service_ended() */
+}
+
+struct yoke__fiber *yoke__group_ended(struct yoke_runtime *rt, struct yoke__group *group, int64_t n)
 {
     struct yoke__fiber *fiber = NULL;
     /* release: the children's effects; acquire: owner_wait, if this was the last; pairs with wait_for_children() */
-    if (yoke__sub_acq_rel(&group->live, n) == n)
+    if (yoke__sub_acq_rel(&group->live, n) == n && others_ended(rt, group))
         yoke__wait_fire(group->owner_wait, YOKE__FIRE_DONE, &fiber);
     return fiber;
 }
 
-/* ---- room ------------------------------------------------------------------------------------------------------------- */
-
-int yoke__group_take_room(struct yoke__group *group, bool may_wait)
-{
-    struct yoke__waitq_node node = { .back = NULL };
-    struct yoke__wait wait;
-    yoke__lock_acquire(&group->lock);
-    bool room = group->alive < group->limit;
-    if (room)
-        group->alive++;
-    yoke__lock_release(&group->lock);
-    if (room || !may_wait)
-        return room ? 0 : -EAGAIN;
-    yoke__wait_init(&wait, "room in a group");
-    int rc = yoke__wait_enlist(&wait);
-    if (rc < 0)
-        return rc;
-    yoke__lock_acquire(&group->lock);
-    if (group->alive < group->limit) {
-        struct yoke__fiber *none;
-        if (yoke__wait_fire(&wait, YOKE__FIRE_DONE, &none))
-            group->alive++;
-    } else {
-        yoke__waitq_push_locked(&group->room, &node, &wait);
-    }
-    yoke__lock_release(&group->lock);
-    int code = yoke__wait_block(&wait);
-    yoke__lock_acquire(&group->lock);
-    yoke__waitq_remove_locked(&group->room, &node);
-    yoke__lock_release(&group->lock);
-    yoke__wait_delist(&wait);
-    return code == YOKE__FIRE_DONE ? 0 : -ECANCELED;
-}
-
-void yoke__group_give_room(struct yoke__group *group)
+struct yoke__fiber *yoke__group_service_ended(struct yoke__group *group)
 {
     struct yoke__fiber *fiber = NULL;
-    yoke__lock_acquire(&group->lock);
-    if (!yoke__waitq_wake_locked(&group->room, YOKE__FIRE_DONE, 0, &fiber)) /* handed over: alive stays */
-        group->alive--;
-    yoke__lock_release(&group->lock);
-    if (fiber != NULL)
-        yoke__ready(yoke__self()->rt, fiber);
-}
-
-/* ---- failures --------------------------------------------------------------------------------------------------------- */
-
-/* Whose doing is a neutral cancellation seen at `scope`, a scope of the group or inside it? */
-static void note_cut(struct yoke__group *group)
-{
-    struct yoke__scope *outermost = yoke__scope_outermost_cancelled(&group->scope);
-    if (outermost == NULL)
-        return; /* a child cancelled by its handle */
-    uint8_t cut = outermost != &group->scope                                             ? YOKE__CUT_ENCLOSING
-                  : yoke__load_acquire(&group->scope.cancel) == YOKE__CANCEL_DEADLINE ? YOKE__CUT_OWN_DEADLINE
-                                                                                         : 0;
-    if (cut != 0)
-        yoke__or_acq_rel(&group->cut, cut); /* read by the owner after the last child has ended */
-}
-
-/* Under the group's lock. True: the first failure, and the policy says cancel. */
-static bool first_failure(struct yoke__group *group, int rc, struct yoke__fail *fail)
-{
-    group->failures++;
-    if (group->failed)
-        return false;
-    group->failed = 1;
-    group->first_code = rc;
-    group->first_fail = fail;
-    return true;
-}
-
-bool yoke__group_child_failed(struct yoke_runtime *rt, struct yoke__group *group, struct yoke__task *task, int rc, struct yoke__fail *fail,
-                              bool neutral)
-{
-    if (neutral) {
-        yoke__lock_acquire(&group->lock);
-        group->cancelled++;
-        yoke__lock_release(&group->lock);
-        note_cut(group);
-        return false;
-    }
-    task->fail = fail;
-    task->result = rc;
-    yoke__lock_acquire(&group->lock);
-    bool first = first_failure(group, rc, NULL);
-    bool keep = group->kept < (size_t)rt->config.report_k && task->class != YOKE__TASK_FRAME;
-    if (keep) {
-        group->kept++;
-        task->node.entry.next = NULL;
-        if (group->last_kept != NULL)
-            group->last_kept->node.entry.next = &task->node.entry;
-        else
-            group->first_kept = task;
-        group->last_kept = task;
-    }
-    yoke__lock_release(&group->lock);
-    if (first && group->policy == YOKE_ALL)
-        yoke__scope_cancel(rt, &group->scope, YOKE__CANCEL_FAILURE, rc, task->site);
-    return keep;
-}
-
-static struct yoke__task *next_kept(const struct yoke__task *task)
-{
-    return (struct yoke__task *)(void *)task->node.entry.next;
-}
-
-static void describe_failure(const struct yoke__task *task, yoke_failure *out)
-{
-    yoke__fail_describe(task->fail, out);
-    out->code = task->result;
-    out->task = task->name;
-    out->task_id = task->id;
-    out->site = task->site;
+    /* release: the service's effects; acquire: owner_wait, if the others had ended before; pairs with others_ended() */
+    if (yoke__sub_acq_rel(&group->services, 1) == 1)
+        yoke__wait_fire(group->owner_wait, YOKE__FIRE_DONE, &fiber);
+    return fiber;
 }
 
 /* ---- closing ---------------------------------------------------------------------------------------------------------- */
@@ -266,131 +205,109 @@ static void put_back(struct yoke__worker *w, void *item)
 /* Calls children that lie next in the deque, on this stack. */
 static void run_own_children(struct yoke__strand *strand, struct yoke__group *group)
 {
-    for (unsigned n = 1;; n++) {
-        struct yoke__worker *w = yoke__self();
-        if ((uintptr_t)__builtin_frame_address(0) <= w->stack_half || (n % 64 == 0 && yoke__worker_others_wait(w)))
-            return; /* woken tasks wait for this worker: suspend, and let the scheduler share it out */
+    struct yoke__worker *w = yoke__self();
+    struct yoke__strand child;
+    int64_t done = 0;
+    if ((uintptr_t)__builtin_frame_address(0) <= w->stack_half)
+        return;
+    yoke__task_strand(&child, NULL, &group->scope);
+    w->head.strand = &child.head;
+    for (;;) {
+        if (done % 64 == 63 && yoke__worker_others_wait(w))
+            break; /* woken tasks wait for this worker: suspend, and let the scheduler share it out */
         void *item = yoke__deque_pop(&w->head.deque);
         if (item == NULL)
-            return;
+            break;
         struct yoke__task *task = (struct yoke__task *)(void *)((char *)item - YOKE__TAG_TASK);
         if (((uintptr_t)item & YOKE__TAG_MASK) != YOKE__TAG_TASK || task->group != group) {
             put_back(w, item);
-            return;
+            break;
         }
-        yoke__task_call(w, task);
-        group->done++;
-        yoke__self()->head.strand = &strand->head;
+        w = yoke__task_call_on(w, &child, task);
+        done++;
     }
+    w->head.strand = &strand->head;
+    group->done += done;
 }
+
+void yoke__group_tell(const void *object, char *text, size_t size)
+{
+    const struct yoke__scope *scope = &((const struct yoke__group *)object)->scope; /* what is read does not change while the group lives */
+    snprintf(text, size, " '%s'%s", scope->name != NULL ? scope->name : "", yoke__site_text(scope->site).text);
+}
+
+static bool close_blames(const void *object, const struct yoke__strand *strand)
+{
+    return strand->task->group == object && strand->fork == NULL;
+}
+
+static void tell_close(const void *object, char *text, size_t size)
+{
+    int n = snprintf(text, size, " of group");
+    yoke__group_tell(object, text + n, size - (size_t)n);
+}
+
+/* Its edge lies in yoke__group_finish(): the owner may lie beneath a child that blocks. */
+static const struct yoke__waited on_close = { .what = "close", .tell = tell_close },
+                                 in_close = { .what = "close", .tell = tell_close, .blames = close_blames };
 
 static void wait_for_children(struct yoke__strand *strand, struct yoke__group *group)
 {
     run_own_children(strand, group);
-    int64_t balance = group->spawned - group->done - YOKE__LIVE_BIAS;
-    /* acquire: the effects of children that ended elsewhere; pairs with yoke__group_ended() */
-    if (group->tokens == NULL && yoke__load_acquire(&group->live) + balance == 0)
+    int64_t balance = group->scope.head.spawned - group->done - YOKE__LIVE_BIAS;
+    /*
+     * acquire: the effects of children that ended elsewhere; pairs with yoke__group_ended(). The tokens after that: a child may acquire
+     * one and end. With tokens, posts have to find that `live` is 0.
+     */
+    if (yoke__load_acquire(&group->live) + balance == 0 && yoke__load_acquire(&group->services) == 1 && group->tokens == NULL)
         return;
     struct yoke__worker *w = yoke__self();
     yoke__worker_flush(w); /* completions of other groups, and perhaps of this one, that this worker has not told */
     struct yoke__wait wait;
-    yoke__wait_init(&wait, "close");
+    yoke__wait_init_on(&wait, &on_close, group);
     group->owner_wait = &wait;
-    if (yoke__add_acq_rel(&group->live, balance) + balance == 0) /* pairs with yoke__group_ended() */
+    if (yoke__add_acq_rel(&group->live, balance) + balance == 0 && others_ended(w->rt, group)) /* pairs with yoke__group_ended() */
         return;
     yoke__wait_block(&wait);
 }
 
-/* The table of close, after all children have ended. */
-static int result_of(struct yoke__group *group, bool body_failed, int rc)
+/* The same in debug mode. */
+static __attribute__((noinline)) void wait_compared(struct yoke_runtime *rt, struct yoke__strand *strand, struct yoke__group *group)
 {
-    struct yoke__scope *scope = &group->scope;
-    uint32_t kind = yoke__load_acquire(&scope->cancel); /* a deadline or another task may still come; pairs with mark_locked() in scope.c */
-    if (group->policy == YOKE_ALL && group->failed)
-        return group->first_code;
-    if (body_failed)
-        return rc;
-    if ((group->cut & YOKE__CUT_OWN_DEADLINE) != 0 && yoke__scope_outermost_cancelled(scope) == scope)
-        return -ETIMEDOUT;
-    if (kind == YOKE__CANCEL_ASKED || kind == YOKE__CANCEL_LEFT)
-        return scope->reason;
-    if (group->cut != 0)
-        return -ECANCELED;
-    return rc;
-}
-
-static void fill_report(struct yoke__group *group, yoke_group_report *report)
-{
-    size_t n = 0;
-    report->spawned = (uint64_t)group->spawned + group->member_spawned;
-    report->failed = group->failures;
-    report->cancelled = group->cancelled;
-    for (struct yoke__task *task = group->first_kept; task != NULL && n < report->capacity && report->failures != NULL;
-         task = next_kept(task), n++) {
-        describe_failure(task, &report->failures[n]);
-        if (report->messages != NULL) {
-            memcpy(report->messages[n], report->failures[n].message, strlen(report->failures[n].message) + 1);
-            report->failures[n].message = report->messages[n];
-        } else {
-            report->failures[n].message = "";
-        }
-    }
-    report->kept = n;
-}
-
-/* The owner inherits the way the first failure took, so that later hops add to it. */
-static void inherit_failure(struct yoke__worker *w, struct yoke__strand *strand, struct yoke__group *group, int rc)
-{
-    struct yoke__task *task = group->first_kept;
-    if (task == NULL || task->result != rc || group->policy != YOKE_ALL)
-        return;
-    if (task->fail == NULL)
-        task->fail = yoke__fail_new(w, task, rc);
-    if (strand->fail != NULL)
-        yoke__fail_free(w, strand->fail);
-    strand->fail = task->fail;
-    task->fail = NULL;
+    struct yoke__edge edge = { .strand = strand, .on = &in_close, .object = group };
+    yoke__cycle_enter(rt, &edge);
+    wait_for_children(strand, group);
+    yoke__cycle_leave(rt, &edge);
 }
 
 int yoke__group_finish(struct yoke__group *group, int rc, yoke_group_report *report)
 {
-    struct yoke__strand *strand = group->scope.owner;
+    struct yoke__strand *strand = yoke__scope_owner(&group->scope);
     struct yoke_runtime *rt = yoke__self()->rt;
-    bool body_failed = false, body_first = false;
-    if (rc == -ECANCELED && yoke__scope_cancelled(rt, &group->scope)) {
-        note_cut(group);
-    } else if (rc < 0) {
-        body_failed = true;
-        yoke__lock_acquire(&group->lock);
-        body_first = first_failure(group, rc, NULL);
-        group->failures--; /* the body is no child */
-        yoke__lock_release(&group->lock);
-        if (body_first && group->policy == YOKE_ALL)
-            yoke__scope_cancel(rt, &group->scope, YOKE__CANCEL_FAILURE, rc, group->scope.site);
-    }
-    wait_for_children(strand, group);
-    yoke__post_shut(group);
+    yoke__policy_body(rt, group, rc);
+    yoke__store_relaxed(&group->closing, 1); /* for the dump */
+    if (yoke__unlikely(rt->config.debug))
+        wait_compared(rt, strand, group);
+    else
+        wait_for_children(strand, group);
+    if (yoke__unlikely(group->tokens != NULL))
+        yoke__post_shut(group);
     struct yoke__worker *w = yoke__self();
-    rc = result_of(group, body_failed, rc);
-    if (report != NULL)
-        fill_report(group, report);
-    if (!body_first && group->failed)
-        inherit_failure(w, strand, group, rc);
-    while (group->first_kept != NULL) {
-        struct yoke__task *task = group->first_kept;
-        group->first_kept = next_kept(task);
-        if (task->fail != NULL)
-            yoke__fail_free(w, task->fail);
-        yoke__task_free(w, task);
-    }
-    yoke__handles_free(w, group);
+    int body = rc;
+    rc = yoke__policy_result(strand, group, rc, report);
+    if (yoke__unlikely(group->handles != NULL))
+        yoke__handles_free(w, group);
+    yoke__store_relaxed(&group->scope.head.ticket, 0); /* only the owner would get as far as to believe it */
     yoke__strand_set_scope(w, strand, &group->scope.parent->head);
     yoke__scope_retire(rt, &group->scope);
-    yoke__block_put(&rt->blocks, &w->blocks, YOKE__BLOCK_GROUP, group);
+    uint64_t cut = yoke__stop_tell(rt, &group->scope, body);
+    if (report != NULL)
+        report->cut = cut;
+    yoke__block_put(&rt->blocks, &w->head.blocks, YOKE__BLOCK_GROUP, group);
     return rc;
 }
 
-static int check_owner(yoke_group handle, struct yoke__worker *w)
+int yoke__group_check_owner(yoke_group handle, struct yoke__worker *w)
 {
     if (w == NULL)
         return -ENOTRECOVERABLE;
@@ -400,16 +317,18 @@ static int check_owner(yoke_group handle, struct yoke__worker *w)
     struct yoke__group *group = handle.block;
     if (yoke__load_relaxed(&group->scope.generation) != handle.generation)
         return -EINVAL;
-    return group->scope.owner == yoke__current(w) ? 0 : -EPERM;
+    return yoke__scope_owner(&group->scope) == yoke__current(w) ? 0 : -EPERM;
 }
 
 int yoke_group_close_report(yoke_group handle, int rc, yoke_group_report *report)
 {
-    int err = check_owner(handle, yoke__self());
+    int err = yoke__group_check_owner(handle, yoke__self());
     if (err < 0) /* a group that failed to open: its body's error came first, if there was one */
         return handle.block == NULL && handle.generation != 0 && rc < 0 ? rc : err;
     struct yoke__group *group = handle.block;
-    yoke__scope_unwind(group->scope.owner, &group->scope, "left open inside a group that is being closed");
+    struct yoke__strand *strand = yoke__scope_owner(&group->scope);
+    if (yoke__unlikely(yoke__strand_scope(strand) != &group->scope))
+        yoke__scope_unwind(strand, &group->scope, "left open inside a group that is being closed");
     return yoke__group_finish(group, rc, report);
 }
 
@@ -421,11 +340,11 @@ int yoke_group_close(yoke_group group, int rc)
 void yoke_group_leave(yoke_group *handle)
 {
     struct yoke__worker *w = yoke__self();
-    if (check_owner(*handle, w) < 0)
+    if (yoke__group_check_owner(*handle, w) < 0)
         return;
     struct yoke__group *group = handle->block;
-    yoke__scope_unwind(group->scope.owner, &group->scope, "left open inside a group whose block was left");
-    yoke__scope_unwind(group->scope.owner, group->scope.parent, "was left without yoke_group_close: cancelled and joined");
+    yoke__scope_unwind(yoke__scope_owner(&group->scope), &group->scope, "left open inside a group whose block was left");
+    yoke__scope_unwind(yoke__scope_owner(&group->scope), group->scope.parent, "was left without yoke_group_close: cancelled and joined");
 }
 
 int yoke_group_cancel_at(yoke_group handle, int reason, const yoke_site *site)
@@ -443,26 +362,10 @@ int yoke_group_cancel_at(yoke_group handle, int reason, const yoke_site *site)
 int yoke_group_set_deadline(yoke_group handle, int64_t deadline)
 {
     struct yoke__worker *w = yoke__self();
-    int err = check_owner(handle, w);
+    int err = yoke__group_check_owner(handle, w);
     if (err < 0)
         return err;
     struct yoke__group *group = handle.block;
     yoke__scope_deadline(w->rt, &group->scope, deadline == 0 ? YOKE_NEVER : deadline);
     return 0;
-}
-
-int yoke_group_failure(yoke_group handle, size_t index, yoke_failure *failure)
-{
-    int err = check_owner(handle, yoke__self());
-    if (err < 0)
-        return err;
-    struct yoke__group *group = handle.block;
-    yoke__lock_acquire(&group->lock);
-    struct yoke__task *task = group->first_kept;
-    while (task != NULL && index-- > 0)
-        task = next_kept(task);
-    if (task != NULL)
-        describe_failure(task, failure);
-    yoke__lock_release(&group->lock);
-    return task != NULL ? 0 : -ENODATA;
 }

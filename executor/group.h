@@ -1,5 +1,5 @@
 /*
- * group.h - task groups: counting children, policy, the result of close. See group.c for the counting protocol.
+ * group.h - task groups: counting children, closing. See group.c for the counting protocol.
  */
 #ifndef YOKE_EXECUTOR_GROUP_H
 #define YOKE_EXECUTOR_GROUP_H
@@ -12,25 +12,21 @@ int yoke__group_finish(struct yoke__group *group, int rc, yoke_group_report *rep
 /* True if a strand of `task` may spawn into the group. *member: it is inside the group's tree and not its owner. */
 bool yoke__group_admits(const struct yoke__group *group, struct yoke__strand *strand, bool *member);
 
-/* Counts a child that `strand` is about to publish. */
-void yoke__group_count_spawn(struct yoke__worker *w, struct yoke__group *group, struct yoke__strand *strand);
+/* Counts a child that `strand` is about to publish. False: only services were left, and told to end. */
+bool yoke__group_count_spawn(struct yoke__worker *w, struct yoke__group *group, struct yoke__strand *strand);
 void yoke__group_uncount_spawn(struct yoke__worker *w, struct yoke__group *group, struct yoke__strand *strand);
 
 /* For posts, which no member makes: counts a child unless the group has ended already. */
 bool yoke__group_count_post(struct yoke__group *group);
 
-/* Room in a group with limit: 0, or -EAGAIN, -ECANCELED, -ENOMEM. `wait`: may block. */
-int yoke__group_take_room(struct yoke__group *group, bool wait);
-void yoke__group_give_room(struct yoke__group *group);
+/* 0; or what a call says that is the owner's alone: -EINVAL, -EPERM, -ENOTRECOVERABLE, the error of a group that failed to open. */
+int yoke__group_check_owner(yoke_group handle, struct yoke__worker *w);
 
-/*
- * A child's result < 0: recorded, policy carried out. `neutral`: it is -ECANCELED and the child was cancelled. True: the task's block
- * and `fail` are kept by the group as the record. Before the child is counted as ended.
- */
-bool yoke__group_child_failed(struct yoke_runtime *rt, struct yoke__group *group, struct yoke__task *task, int rc, struct yoke__fail *fail,
-                              bool neutral);
+/* Takes `n` ended children from the count; if nobody is left, the owner's fiber is returned to be made ready. */
+struct yoke__fiber *yoke__group_ended(struct yoke_runtime *rt, struct yoke__group *group, int64_t n);
+struct yoke__fiber *yoke__group_service_ended(struct yoke__group *group);
 
-/* Takes `n` ended children from the count; if they were the last, the owner's fiber is returned to be made ready. */
-struct yoke__fiber *yoke__group_ended(struct yoke__group *group, int64_t n);
+/* Which group, in words: for struct yoke__waited. */
+void yoke__group_tell(const void *object, char *text, size_t size);
 
 #endif

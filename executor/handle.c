@@ -7,20 +7,22 @@
  */
 #include "handle.h"
 
+#include <stdio.h>
+
 #include "report.h"
 #include "scope.h"
 #include "task.h"
 #include "wait.h"
 #include "worker.h"
 
-int yoke__handle_attach(struct yoke__worker *w, struct yoke__group *group, struct yoke__task *task, yoke_task *out)
+int yoke__handle_attach(struct yoke__worker *w, struct yoke__group *group, struct yoke__task *task, bool service, yoke_task *out)
 {
     struct yoke_runtime *rt = w->rt;
-    struct yoke__handle *handle = yoke__block_get(&rt->blocks, &w->blocks, YOKE__BLOCK_HANDLE);
-    struct yoke__scope *scope = handle == NULL ? NULL : yoke__block_get(&rt->blocks, &w->blocks, YOKE__BLOCK_SCOPE);
+    struct yoke__handle *handle = yoke__block_get(&rt->blocks, &w->head.blocks, YOKE__BLOCK_HANDLE);
+    struct yoke__scope *scope = handle == NULL ? NULL : yoke__block_get(&rt->blocks, &w->head.blocks, YOKE__BLOCK_SCOPE);
     if (scope == NULL) {
         if (handle != NULL)
-            yoke__block_put(&rt->blocks, &w->blocks, YOKE__BLOCK_HANDLE, handle);
+            yoke__block_put(&rt->blocks, &w->head.blocks, YOKE__BLOCK_HANDLE, handle);
         return -ENOMEM;
     }
     yoke__scope_prepare(rt, scope, &group->scope, YOKE__SCOPE_TASK);
@@ -33,6 +35,8 @@ int yoke__handle_attach(struct yoke__worker *w, struct yoke__group *group, struc
     handle->status = YOKE_TASK_READY;
     handle->result = 0;
     handle->closed = false;
+    handle->service = service;
+    scope->shield = service;
     handle->task = task;
     handle->scope = scope;
     yoke__waitq_init(&handle->waiters);
@@ -41,8 +45,19 @@ int yoke__handle_attach(struct yoke__worker *w, struct yoke__group *group, struc
     yoke__lock_acquire(&group->lock);
     handle->next = group->handles;
     group->handles = handle;
+    bool late = service && group->services_over;
+    if (service) {
+        yoke__store_relaxed(&group->serviced, (uint8_t)1); /* who is in a service's tree was spawned after this */
+        group->services_spawned++;
+        yoke__add_relaxed(&group->services, 1); /* by one who is counted: cannot rise from 0 */
+    }
     yoke__lock_release(&group->lock);
-    *out = (yoke_task){ .block = handle, .generation = handle->generation };
+    if (late) {
+        yoke__handle_abandon(w, task);
+        return -ESHUTDOWN;
+    }
+    if (out != NULL)
+        *out = (yoke_task){ .block = handle, .generation = handle->generation };
     return 0;
 }
 
@@ -59,9 +74,15 @@ static void wake_all_locked(struct yoke__handle *handle, int result, struct yoke
 /* In the handle's list of waiters a result below this is an error of the wait, not the task's. */
 enum { AWAIT_CLOSED = -0x7fffffff };
 
-void yoke__handle_ended(struct yoke__worker *w, struct yoke__task *task, struct yoke__strand *strand, int rc)
+void yoke__handle_ending(struct yoke__handle *handle)
 {
-    struct yoke__handle *handle = task->handle;
+    yoke__lock_acquire(&handle->lock);
+    handle->task = NULL;
+    yoke__lock_release(&handle->lock);
+}
+
+void yoke__handle_ended(struct yoke__worker *w, struct yoke__handle *handle, struct yoke__group *group, struct yoke__strand *strand, int rc)
+{
     struct yoke__fiber *woken = NULL;
     yoke__lock_acquire(&handle->lock);
     struct yoke__scope *scope = handle->scope;
@@ -73,11 +94,11 @@ void yoke__handle_ended(struct yoke__worker *w, struct yoke__task *task, struct 
     yoke__lock_release(&handle->lock);
     yoke__ready_list(w->rt, woken);
     if (strand != NULL) { /* what still runs of this task runs under the group's scope */
-        strand->base = &task->group->scope;
-        yoke__strand_set_scope(w, strand, &task->group->scope.head);
+        strand->base = &group->scope;
+        yoke__strand_set_scope(w, strand, &group->scope.head);
     }
     yoke__scope_retire(w->rt, scope);
-    yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SCOPE, scope);
+    yoke__block_put(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_SCOPE, scope);
 }
 
 struct yoke__scope *yoke__handle_started(struct yoke__task *task)
@@ -94,7 +115,7 @@ void yoke__handle_abandon(struct yoke__worker *w, struct yoke__task *task)
 {
     struct yoke__group *group = task->group;
     struct yoke__handle *handle = task->handle;
-    yoke__handle_ended(w, task, NULL, -ENOMEM);
+    yoke__handle_ended(w, handle, group, NULL, -ENOMEM);
     yoke__lock_acquire(&group->lock);
     for (struct yoke__handle **at = &group->handles; *at != NULL; at = &(*at)->next)
         if (*at == handle) {
@@ -102,8 +123,32 @@ void yoke__handle_abandon(struct yoke__worker *w, struct yoke__task *task)
             break;
         }
     handle->generation++;
+    if (handle->service) {
+        group->services_spawned--;
+        yoke__sub_relaxed(&group->services, 1); /* by one who is counted: not the last */
+    }
     yoke__lock_release(&group->lock);
-    yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_HANDLE, handle);
+    yoke__block_put(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_HANDLE, handle);
+}
+
+void yoke__handles_end_services(struct yoke_runtime *rt, struct yoke__group *group)
+{
+    struct yoke__scope *first = NULL;
+    yoke__lock_acquire(&group->lock);
+    group->services_over = 1;
+    for (struct yoke__handle *handle = group->handles; handle != NULL; handle = handle->next) {
+        yoke__lock_acquire(&handle->lock);
+        struct yoke__scope *marked = NULL;
+        if (handle->service && handle->scope != NULL)
+            marked = yoke__scope_mark(handle->scope, YOKE__CANCEL_SERVICE, 0, group->scope.site);
+        yoke__lock_release(&handle->lock);
+        if (marked != NULL) {
+            marked->walk_next = first;
+            first = marked;
+        }
+    }
+    yoke__lock_release(&group->lock);
+    yoke__scope_carry_out(rt, first);
 }
 
 void yoke__handles_free(struct yoke__worker *w, struct yoke__group *group)
@@ -115,7 +160,7 @@ void yoke__handles_free(struct yoke__worker *w, struct yoke__group *group)
         if (!handle->closed)
             handle->generation++;
         yoke__lock_release(&handle->lock);
-        yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_HANDLE, handle);
+        yoke__block_put(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_HANDLE, handle);
     }
 }
 
@@ -165,6 +210,28 @@ int yoke_task_cancel_at(yoke_task task, int reason, const yoke_site *site)
     return 0;
 }
 
+/* A handle's lock comes before a scope's: it may be tried only. */
+static void tell_task(const void *object, char *text, size_t size)
+{
+    struct yoke__handle *handle = (struct yoke__handle *)(uintptr_t)object;
+    if (!yoke__lock_try(&handle->lock))
+        return;
+    if (handle->task != NULL) /* it lives as long as this is so */
+        snprintf(text, size, " '%s'%s", handle->task->name, yoke__site_text(handle->task->site).text);
+    yoke__lock_release(&handle->lock);
+}
+
+static bool await_blames(const void *object, const struct yoke__strand *strand)
+{
+    struct yoke__handle *handle = (struct yoke__handle *)(uintptr_t)object;
+    yoke__lock_acquire(&handle->lock);
+    bool it = strand->task == handle->task && strand->fork == NULL;
+    yoke__lock_release(&handle->lock);
+    return it;
+}
+
+static const struct yoke__waited on_await = { .what = "await of task", .tell = tell_task, .blames = await_blames };
+
 int yoke_task_await(yoke_task task, int *result)
 {
     struct yoke__worker *w = yoke__self();
@@ -185,7 +252,7 @@ int yoke_task_await(yoke_task task, int *result)
         *result = rc;
         return 0;
     }
-    yoke__wait_init(&wait, "await of a task");
+    yoke__wait_init_on(&wait, &on_await, task.block);
     rc = yoke__wait_enlist(&wait);
     if (rc < 0)
         return rc;

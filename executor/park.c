@@ -7,7 +7,7 @@
  *
  * No wake-up is lost. The parker announces itself (bit in `sleepers`, `parked`), leaves the number of searchers, raises `hungry` at
  * every worker, and then, after a barrier, looks at all queues once more. A pusher publishes, and then reads `parked` and
- * `searching` (or `hungry`, for a fork). This is a store-load pair on both sides. The parker's side is membarrier(2), which is a full
+ * `searching` (or, for a fork, `room`, which hunger closes). This is a store-load pair on both sides. The parker's side is membarrier(2), which is a full
  * barrier in every running thread of the process, so that workers' pushes need none: either the pusher's store is before the barrier
  * and the parker's second look finds the work, or its loads come after it and find the parker. Without membarrier the deques publish
  * with fences (deque.h, always_public), ready queues and inboxes are pushed with seq_cst, and the parker uses a fence.
@@ -19,10 +19,19 @@
  * sets its futex word to 0 and wakes it. A parker that found work in the second look must take its own bit back; if it comes too late it
  * is as good as woken and waits for its word, which is being set.
  *
+ * The barrier is a plain fence if all workers sleep, the parker included: nobody is left whose push could be under way. (A worker that
+ * was woken meanwhile took its count out of `parked` after ours was added, and so sees the announcement.)
+ *
+ * Where a worker sleeps: in the driver's poll if nobody else has it (service.h), else on its futex word. The waker changes the word and
+ * then looks who has the poll; the sleeper lets the poll go and then has the kernel compare the word: so it is either seen in the
+ * poll, or, if it is not, finds its word changed or is woken there. One that comes out of the poll with work takes its own bit back
+ * and is no searcher: nobody was put off by it, so it wakes nobody.
+ *
  * Progress: waking is lock-free; a preempted worker delays nobody but itself.
  */
 #include "park.h"
 
+#include "deadlock.h"
 #include "worker.h"
 
 static void barrier(struct yoke_runtime *rt)
@@ -39,14 +48,16 @@ static bool claim(struct yoke_runtime *rt, int index)
     if ((old & bit) == 0)
         return false;
     yoke__sub_seq(&rt->parked, 1);
+    yoke__add_seq(&rt->claims, 1); /* once the sleeper is missing, and before it runs: deadlock.h */
     return true;
 }
 
 /* The sleeper is ours and already counted as searching. */
 static void rouse(struct yoke__worker *w)
 {
-    yoke__store_release(&w->parked, 0); /* pairs with yoke__park() */
-    yoke__os_futex_wake(&w->parked, 1);
+    yoke__store_seq(&w->parked, 0u); /* pairs with yoke__park(); store-load against yoke__service_poll() and its futex */
+    if (!yoke__service_rouse(&w->rt->service, w))
+        yoke__os_futex_wake(&w->parked, 1);
 }
 
 static bool claim_any(struct yoke_runtime *rt)
@@ -83,6 +94,11 @@ void yoke__wake_slow(struct yoke_runtime *rt)
         yoke__sub_seq(&rt->searching, 1);
         /* Another waker may have been put off by this count while a parker set its bit behind the look above. */
     } while (anybody_sleeps(rt));
+}
+
+void yoke__fast_wake(void)
+{
+    yoke__wake_one(yoke__worker_here()->rt);
 }
 
 void yoke__wake_worker(struct yoke__worker *w)
@@ -126,37 +142,50 @@ void yoke__search_end(struct yoke__worker *w)
 static bool anything(struct yoke__worker *w)
 {
     struct yoke_runtime *rt = w->rt;
-    if (yoke__load_acquire(&rt->stopping) != 0 || !yoke__inbox_empty(&rt->inject) || !yoke__inbox_empty(&w->inbox))
+    if (yoke__load_acquire(&rt->stopping) != 0 || yoke__injected_for(w) || !yoke__inbox_empty(&w->inbox))
         return true;
     for (int i = 0; i < rt->nworkers; i++) {
         struct yoke__worker *v = rt->workers[i];
-        if (yoke__deque_any(&v->ready) || yoke__deque_any(&v->head.deque))
+        if (yoke__ready_any(&v->ready) || yoke__deque_any(&v->head.deque))
             return true;
     }
     return false;
 }
 
-void yoke__park(struct yoke__worker *w)
+struct yoke__fiber *yoke__park(struct yoke__worker *w)
 {
     struct yoke_runtime *rt = w->rt;
+    struct yoke__fiber *woken = NULL;
     yoke__store_relaxed(&w->parked, 1); /* before the bit, which releases it */
-    yoke__add_seq(&rt->parked, 1);
+    int32_t asleep = yoke__add_seq(&rt->parked, 1) + 1;
     yoke__or_seq(&rt->sleepers[w->index / 64], (uint64_t)1 << (w->index % 64));
     if (w->searching)
         yoke__sub_seq(&rt->searching, 1);
     w->searching = false;
     for (int i = 0; i < rt->nworkers; i++)
         yoke__deque_ask(&rt->workers[i]->head.deque);
-    barrier(rt);
-    if (anything(w) && claim(rt, w->index)) {
+    if (asleep == rt->nworkers)
+        yoke__fence_seq(); /* no other worker runs; store-load against the publications of other threads, which have barriers */
+    else
+        barrier(rt);
+    bool found = anything(w);
+    if (!found && asleep == rt->nworkers)
+        yoke__deadlock_suspect(rt);
+    if (found && claim(rt, w->index)) {
         yoke__add_seq(&rt->searching, 1);
-        yoke__store_relaxed(&w->parked, 0);
+        yoke__store_relaxed(&w->parked, 0u);
+    } else if (yoke__service_poll(&rt->service, w, &woken) && claim(rt, w->index)) {
+        yoke__store_relaxed(&w->parked, 0u);
+        if (woken != NULL)
+            return woken;
+        yoke__add_seq(&rt->searching, 1);
     }
     /* acquire: pairs with rouse() */
     while (yoke__load_acquire(&w->parked) != 0)
         yoke__os_futex_wait(&w->parked, 1, UINT64_MAX);
     w->searching = true;
     w->asked_since = 0;
+    return woken;
 }
 
 void yoke__fed(struct yoke__worker *w)
@@ -164,10 +193,10 @@ void yoke__fed(struct yoke__worker *w)
     struct yoke_runtime *rt = w->rt;
     if (!rt->membarrier)
         return; /* the flag stays up: every push is published at once */
-    if (yoke__load_relaxed(&rt->parked) + yoke__load_relaxed(&rt->searching) > 0)
+    if (yoke__anybody_idle(rt))
         return;
     yoke__deque_sated(&w->head.deque);
     yoke__fence_seq(); /* store-load against a worker that announced itself and raised the flag just before it went down */
-    if (yoke__load_relaxed(&rt->parked) + yoke__load_relaxed(&rt->searching) > 0)
+    if (yoke__anybody_idle(rt))
         yoke__deque_ask(&w->head.deque);
 }

@@ -8,6 +8,12 @@
 
 void yoke__wake_slow(struct yoke_runtime *rt);
 
+/* A hint. */
+static inline bool yoke__anybody_idle(struct yoke_runtime *rt)
+{
+    return yoke__load_relaxed(&rt->parked) + yoke__load_relaxed(&rt->searching) > 0;
+}
+
 /* After work was made visible: wakes one sleeper unless somebody is searching already. Any thread or signal handler. */
 static inline void yoke__wake_one(struct yoke_runtime *rt)
 {
@@ -25,8 +31,11 @@ void yoke__wake_worker(struct yoke__worker *w);
 /* Wakes everybody: the end. */
 void yoke__wake_all(struct yoke_runtime *rt);
 
-/* Sleeps until there may be work; on return the worker is counted as searching. Called with nothing found. */
-void yoke__park(struct yoke__worker *w);
+/*
+ * Sleeps until there may be work. Called with nothing found. What the poll brought: fibers linked by `next`, to be made ready. NULL: it was
+ * woken. The worker is then counted as searching if w->searching says so.
+ */
+struct yoke__fiber *yoke__park(struct yoke__worker *w);
 
 /* The worker begins to search: false if enough others do. */
 bool yoke__search_begin(struct yoke__worker *w);

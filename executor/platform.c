@@ -48,7 +48,7 @@ int yoke__os_fault_count(enum yoke__os_call which)
     return yoke__load_seq(&faults[which].count);
 }
 
-static int fault(enum yoke__os_call which)
+int yoke__os_fault(enum yoke__os_call which)
 {
     yoke__add_seq(&faults[which].count, 1);
     int left = yoke__load_seq(&faults[which].left);
@@ -60,6 +60,7 @@ static int fault(enum yoke__os_call which)
     }
     return 0;
 }
+#define fault(which) yoke__os_fault(which)
 #else
 #define fault(which) 0
 #endif
@@ -115,7 +116,9 @@ void *yoke__os_alloc(size_t bytes, size_t align)
 {
     if (fault(YOKE__OS_ALLOC) != 0 || bytes > SIZE_MAX / 2)
         return NULL;
-    return aligned_alloc(align < sizeof(void *) ? sizeof(void *) : align, (bytes + align - 1) / align * align);
+    if (align < sizeof(void *))
+        align = sizeof(void *);
+    return aligned_alloc(align, (bytes + align - 1) / align * align);
 }
 
 void yoke__os_free(void *at)
@@ -165,32 +168,84 @@ int yoke__os_membarrier(void)
 
 /* ---- threads ---------------------------------------------------------------------------------------------------------- */
 
+/*
+ * What a thread of the runtime leaves to the program's own threads: every signal but those that an instruction of its own raises (the
+ * kernel kills, past any handler, who blocks them) and a profiler's tick, which is to strike whoever works.
+ */
+static void thread_mask(sigset_t *mask)
+{
+    static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF };
+    sigfillset(mask);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(mask, own[i]);
+}
+
+struct start {
+    void *(*fn)(void *);
+    void *arg;
+    sigset_t outside;
+};
+
+/* The mask that the thread would have if it were none of ours; lives as long as the thread does. */
+static __thread const sigset_t *outside __attribute__((tls_model("initial-exec")));
+
+static void *begin(void *arg)
+{
+    struct start *start = arg;
+    outside = &start->outside;
+    void *result_of = start->fn(start->arg);
+    outside = NULL;
+    yoke__os_free(start);
+    return result_of;
+}
+
 int yoke__os_thread_start(pthread_t *thread, const char *name, size_t stack_bytes, void *(*fn)(void *), void *arg)
 {
     int injected = fault(YOKE__OS_THREAD);
     if (injected != 0)
         return -injected;
+    struct start *start = yoke__os_alloc(sizeof *start, sizeof(void *));
+    if (start == NULL)
+        return -ENOMEM;
+    *start = (struct start){ .fn = fn, .arg = arg };
     pthread_attr_t attributes;
     int rc = pthread_attr_init(&attributes);
-    if (rc != 0)
+    if (rc != 0) {
+        yoke__os_free(start);
         return -rc;
+    }
     if (stack_bytes != 0)
         rc = pthread_attr_setstacksize(&attributes, stack_bytes < (size_t)PTHREAD_STACK_MIN ? (size_t)PTHREAD_STACK_MIN : stack_bytes);
     if (rc == 0) {
-        sigset_t all, before;
+        sigset_t mask, before;
         char own[16] = "", cut[16];
         snprintf(cut, sizeof cut, "%s", name);
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
+        thread_mask(&mask);
+        pthread_sigmask(SIG_BLOCK, &mask, &before);
+        start->outside = outside != NULL ? *outside : before;
         /* A thread inherits its name: two prctl(2) cost a tenth of what pthread_setname_np does by way of /proc. */
         (void)prctl(PR_GET_NAME, own, 0, 0, 0);
         (void)prctl(PR_SET_NAME, cut, 0, 0, 0);
-        rc = pthread_create(thread, &attributes, fn, arg);
+        rc = pthread_create(thread, &attributes, begin, start);
         (void)prctl(PR_SET_NAME, own, 0, 0, 0);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
     pthread_attr_destroy(&attributes);
+    if (rc != 0)
+        yoke__os_free(start);
     return -rc;
+}
+
+void yoke__os_thread_disown(void)
+{
+    if (outside != NULL)
+        pthread_sigmask(SIG_SETMASK, outside, NULL);
+    outside = NULL;
+}
+
+int yoke__os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void))
+{
+    return -pthread_atfork(before, parent, child);
 }
 
 int yoke__os_thread_join(pthread_t thread)
@@ -226,13 +281,47 @@ int yoke__os_sched_slice(uint64_t ns)
         int32_t nice;
         uint32_t priority;
         uint64_t runtime, deadline, period;
-    } attributes = { .size = 48, .policy = SCHED_OTHER, .runtime = ns };
+    } attributes = { .size = 48 };
+    if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) < 0)
+        return -errno;
+    if (attributes.policy != SCHED_OTHER && attributes.policy != SCHED_BATCH) /* the others have no slice */
+        return -EINVAL;
+    attributes.size = 48;
+    attributes.flags &= 1; /* SCHED_FLAG_RESET_ON_FORK; the bounds of a newer version would need its size */
+    attributes.runtime = ns; /* and nice as it is */
     return result(syscall(SYS_sched_setattr, 0, &attributes, 0));
 }
 
 int yoke__os_timerslack(uint64_t ns)
 {
     return result(prctl(PR_SET_TIMERSLACK, ns, 0, 0, 0));
+}
+
+/* ---- signals ---------------------------------------------------------------------------------------------------------- */
+
+int yoke__os_signal_action(int signal, const struct sigaction *action, struct sigaction *before)
+{
+    int injected = fault(YOKE__OS_SIGNAL_ACTION);
+    return injected != 0 ? -injected : result(sigaction(signal, action, before));
+}
+
+int yoke__os_signal_stack(const stack_t *stack, stack_t *before)
+{
+    int injected = fault(YOKE__OS_SIGNAL_STACK);
+    return injected != 0 ? -injected : result(sigaltstack(stack, before));
+}
+
+void yoke__os_signal_unblock(int signal)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, signal);
+    pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
+}
+
+int yoke__os_signal_again(int signal, siginfo_t *info)
+{
+    return result(syscall(SYS_rt_tgsigqueueinfo, getpid(), yoke__os_gettid(), signal, info));
 }
 
 /* ---- files and environment -------------------------------------------------------------------------------------------- */
@@ -283,12 +372,12 @@ int yoke__os_write(int fd, const void *data, size_t bytes)
 
 const char *yoke__os_getenv(const char *name)
 {
-    return secure_getenv(name);
+    return yoke__os_setid() ? NULL : secure_getenv(name);
 }
 
 bool yoke__os_setid(void)
 {
-    return getauxval(AT_SECURE) != 0;
+    return fault(YOKE__OS_SETID) != 0 || getauxval(AT_SECURE) != 0;
 }
 
 /* ---- broken invariants ------------------------------------------------------------------------------------------------ */

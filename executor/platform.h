@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,9 +50,16 @@ int yoke__os_membarrier(void);
 
 /* ---- threads ---------------------------------------------------------------------------------------------------------- */
 
-/* All signals are blocked in the new thread. `name` is cut at 15 characters; stack_bytes 0: the system's default. */
+/*
+ * All signals are blocked in the new thread but those that tell of a fault of its own: the kernel kills a process whose thread blocks them,
+ * past every handler. `name` is cut at 15 characters; stack_bytes 0: the system's default.
+ */
 int yoke__os_thread_start(pthread_t *thread, const char *name, size_t stack_bytes, void *(*fn)(void *), void *arg);
 int yoke__os_thread_join(pthread_t thread);
+/* In the child of a fork: gives the one thread the signal mask of who had started it, if it was one of these. */
+void yoke__os_thread_disown(void);
+/* Handlers of fork(2): before it, after it in the parent, in the child. For good. */
+int yoke__os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void));
 int yoke__os_gettid(void);
 
 /* The calling thread's processors. */
@@ -62,6 +70,16 @@ int yoke__os_bind_self(const cpu_set_t *set, size_t bytes);
 int yoke__os_sched_slice(uint64_t ns);
 /* The calling thread's timers fire no later than necessary. */
 int yoke__os_timerslack(uint64_t ns);
+
+/* ---- signals ---------------------------------------------------------------------------------------------------------- */
+
+/* sigaction(2), sigaltstack(2); what is NULL is not set or not told. */
+int yoke__os_signal_action(int signal, const struct sigaction *action, struct sigaction *before);
+int yoke__os_signal_stack(const stack_t *stack, stack_t *before);
+/* In the calling thread. */
+void yoke__os_signal_unblock(int signal);
+/* Sends the calling thread a signal with all that `info` tells. Async-signal-safe. */
+int yoke__os_signal_again(int signal, siginfo_t *info);
 
 /* ---- files and environment -------------------------------------------------------------------------------------------- */
 
@@ -98,13 +116,39 @@ enum yoke__os_call {
     YOKE__OS_BIND,
     YOKE__OS_SLICE,
     YOKE__OS_READ,
+    YOKE__OS_SIGNAL_ACTION,
+    YOKE__OS_SIGNAL_STACK,
+    YOKE__OS_SETID, /* "fails": the program is taken for a set-id one */
+    /* of io/os.h */
+    YOKE__OS_EPOLL,
+    YOKE__OS_EPOLL_CONTROL,
+    YOKE__OS_EPOLL_WAIT,
+    YOKE__OS_EVENTFD,
+    YOKE__OS_SOCKET,
+    YOKE__OS_BIND_ADDRESS,
+    YOKE__OS_LISTEN,
+    YOKE__OS_ACCEPT,
+    YOKE__OS_CONNECT,
+    YOKE__OS_CONNECT_ERROR,
+    YOKE__OS_SHUTDOWN,
+    YOKE__OS_FCNTL,
+    YOKE__OS_OPEN,
+    YOKE__OS_STAT,
+    YOKE__OS_FSYNC,
+    YOKE__OS_READ_BYTES,
+    YOKE__OS_WRITE_BYTES,
     YOKE__OS_CALLS
 };
 
 #ifdef YOKE_FAULTS
-/* The nth call of that kind from now (1: the next) fails with `err` (> 0), or every call if nth is -1. */
+/*
+ * The nth call of that kind from now (1: the next) fails with `err` (> 0), or every call if nth is -1. For the calls that move bytes err < 0
+ * is a short count: at most -err bytes.
+ */
 void yoke__os_fault_set(enum yoke__os_call which, int nth, int err);
 void yoke__os_fault_clear(void);
+/* What the call is to fail with; 0: nothing. For the boundary itself. */
+int yoke__os_fault(enum yoke__os_call which);
 /* How often the kind was called since the last clear. */
 int yoke__os_fault_count(enum yoke__os_call which);
 #endif

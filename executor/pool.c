@@ -7,10 +7,11 @@
 #include <stdio.h>
 
 #include "platform.h"
+#include "process.h"
 
 void yoke__pool_init(struct yoke__pool *pool, const char *name, const int most[YOKE__POOL_KINDS])
 {
-    *pool = (struct yoke__pool){ .idle_ns = 5000000000 };
+    *pool = (struct yoke__pool){ .idle_ns = 5000000000, .process = yoke__process };
     snprintf(pool->name, sizeof pool->name, "%.10s-pool", name);
     for (int i = 0; i < YOKE__POOL_KINDS; i++) {
         pool->kinds[i].last = &pool->kinds[i].first;
@@ -90,6 +91,8 @@ static void *serve(void *arg)
     while ((job = next_job(pool, me)) != NULL) {
         yoke__lock_release(&pool->lock);
         job->result = job->fn(job->arg);
+        if (!yoke__process_is(pool->process))
+            yoke__process_returned("a job of", pool->name);
         job->done(job);
         yoke__lock_acquire(&pool->lock);
     }
@@ -167,13 +170,30 @@ int yoke__pool_submit(struct yoke__pool *pool, struct yoke__job *job)
     int rc = start_thread(pool, index);
     if (rc == 0)
         return 0;
+    /* With nobody there the job was not taken; nor were those that others queued meanwhile because of a thread that was to come. */
+    bool refused = false;
+    struct yoke__job *left = NULL, **last = &left;
     yoke__lock_acquire(&pool->lock);
     kind->threads--;
-    bool nobody = kind->threads == 0;
-    if (nobody) /* then nobody can have taken it */
-        dequeue(kind, job, YOKE__JOB_WITHDRAWN);
+    while (kind->threads == 0 && kind->first != NULL) {
+        struct yoke__job *first = kind->first;
+        dequeue(kind, first, first == job ? YOKE__JOB_WITHDRAWN : YOKE__JOB_RUNNING);
+        if (first == job) { /* else it was taken after all, by a thread that ended meanwhile */
+            refused = true;
+            continue;
+        }
+        first->next = NULL;
+        *last = first;
+        last = &first->next;
+    }
     yoke__lock_release(&pool->lock);
-    return nobody ? rc : 0;
+    while (left != NULL) {
+        struct yoke__job *first = left;
+        left = left->next;
+        first->result = rc;
+        first->done(first);
+    }
+    return refused ? rc : 0;
 }
 
 bool yoke__pool_withdraw(struct yoke__pool *pool, struct yoke__job *job)

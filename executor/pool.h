@@ -52,6 +52,7 @@ struct yoke__pool {
     uint32_t alive; /* futex: threads that have not ended */
     bool stopping;
     int64_t idle_ns;
+    uint32_t process; /* where its threads are: process.h */
     char name[16];
 };
 
@@ -60,7 +61,10 @@ void yoke__pool_init(struct yoke__pool *pool, const char *name, const int most[Y
 /* Waits for running jobs, joins all threads. Nobody submits any more; queued jobs are run. */
 void yoke__pool_stop(struct yoke__pool *pool);
 
-/* 0; a negative errno if no thread of this kind exists and none could be started: then the job is not queued. */
+/*
+ * 0; a negative errno if no thread of this kind exists and none could be started: then the job is not queued. If it was left to a
+ * thread that another submitter was just starting, and that could not be started, it has this errno as its result, and fn is not called.
+ */
 int yoke__pool_submit(struct yoke__pool *pool, struct yoke__job *job);
 
 /* True: the job was still queued and is taken out; done will not be called. */

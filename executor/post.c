@@ -12,8 +12,11 @@
  */
 #include "post.h"
 
+#include "deadlock.h"
 #include "fail.h"
 #include "group.h"
+#include "policy.h"
+#include "process.h"
 #include "scope.h"
 #include "task.h"
 #include "worker.h"
@@ -22,7 +25,10 @@
 
 struct yoke_token {
     uint32_t gate;       /* futex: how many are inside, and SHUT */
-    uint32_t references; /* holder, group */
+    uint32_t holders;    /* who may post */
+    uint32_t references; /* the holders together, the group, and posts under way */
+    bool held;           /* it holds the deadlock verdict off; written inside the gate by the last holder, or after it is shut */
+    uint32_t process;    /* in which it is worth something: process.h */
     struct yoke_runtime *rt;
     struct yoke__group *group;
     struct yoke_token *next; /* the group's list, under its lock */
@@ -56,7 +62,8 @@ int yoke_token_acquire(yoke_token **out, yoke_group handle)
     yoke_token *token = yoke__os_alloc(sizeof *token, sizeof(void *));
     if (token == NULL)
         return -ENOMEM;
-    *token = (yoke_token){ .references = 2, .rt = w->rt, .group = group };
+    yoke__hold(w->rt);
+    *token = (yoke_token){ .holders = 1, .references = 2, .held = true, .process = w->rt->process, .rt = w->rt, .group = group };
     yoke__lock_acquire(&group->lock);
     token->next = group->tokens;
     group->tokens = token;
@@ -67,26 +74,44 @@ int yoke_token_acquire(yoke_token **out, yoke_group handle)
 
 int yoke__token_copy(yoke_token *token, yoke_token **out)
 {
-    yoke__add_relaxed(&token->references, 1); /* the caller holds one */
+    yoke__add_relaxed(&token->holders, 1); /* the caller is one */
     *out = token;
     return 0;
 }
 
-void yoke_token_release(yoke_token *token)
+static void drop_reference(yoke_token *token)
 {
-    if (token != NULL && yoke__sub_acq_rel(&token->references, 1) == 1) /* the last one frees what the others wrote */
+    if (yoke__sub_acq_rel(&token->references, 1) == 1) /* the last one frees what the others wrote */
         yoke__os_free(token);
 }
 
-void yoke_token_scoped(yoke_token **token)
+/* True: the group, and so the runtime, stays until leave_gate(). */
+static bool enter_gate(yoke_token *token)
 {
-    yoke_token_release(*token);
+    return (yoke__add_acq_rel(&token->gate, 1) & SHUT) == 0; /* pairs with yoke__post_shut() */
 }
 
 static void leave_gate(yoke_token *token)
 {
     if (yoke__sub_acq_rel(&token->gate, 1) == (SHUT | 1)) /* pairs with yoke__post_shut() */
         yoke__os_futex_wake(&token->gate, 1);
+}
+
+void yoke_token_release(yoke_token *token)
+{
+    if (token == NULL || !yoke__process_is(token->process) || yoke__sub_acq_rel(&token->holders, 1) != 1) /* the last one drops what was held for all */
+        return;
+    if (enter_gate(token)) {
+        token->held = false;
+        yoke__unhold(token->rt);
+    }
+    leave_gate(token);
+    drop_reference(token);
+}
+
+void yoke_token_scoped(yoke_token **token)
+{
+    yoke_token_release(*token);
 }
 
 void yoke__post_shut(struct yoke__group *group)
@@ -99,7 +124,9 @@ void yoke__post_shut(struct yoke__group *group)
             yoke__os_futex_wait(&token->gate, gate, UINT64_MAX); /* a post is a few instructions */
             gate = yoke__load_acquire(&token->gate);
         }
-        yoke_token_release(token);
+        if (token->held)
+            yoke__unhold(token->rt);
+        drop_reference(token);
     }
 }
 
@@ -109,18 +136,19 @@ int yoke_post(yoke_token *token, yoke_post_node *node, yoke_fn fn, void *arg)
 {
     if (token == NULL || node == NULL || fn == NULL)
         return -EINVAL;
+    if (!yoke__process_is(token->process))
+        return -ENOTRECOVERABLE;
     /* A post that finds the gate shut touches the token only: a call holds a reference of its own for that. */
     yoke__add_relaxed(&token->references, 1);
     int rc = -ESHUTDOWN;
-    uint32_t gate = yoke__add_acq_rel(&token->gate, 1); /* pairs with yoke__post_shut() */
-    if ((gate & SHUT) == 0 && yoke__group_count_post(token->group)) {
+    if (enter_gate(token) && yoke__group_count_post(token->group)) {
         struct post *post = (struct post *)(void *)node;
         *post = (struct post){ .node = { .kind = YOKE__NODE_POST }, .group = token->group, .fn = fn, .arg = arg };
         yoke__runtime_post(token->rt, &post->node);
         rc = 0;
     }
     leave_gate(token);
-    yoke_token_release(token);
+    drop_reference(token);
     return rc;
 }
 
@@ -131,14 +159,12 @@ struct yoke__group *yoke__post_run(struct yoke__worker *w, struct yoke__node *no
     struct yoke__task frame; /* without memory the task lives here: posting cannot fail any more */
     if (task == NULL) {
         task = &frame;
-        *task = (struct yoke__task){ .class = YOKE__TASK_FRAME };
+        *task = (struct yoke__task){ .class = YOKE__TASK_FRAME, .flags = YOKE__TASK_OTHER };
     }
     yoke__task_init(task, post.fn, post.arg, post.group, "post", NULL);
     if (post.group->exact) {
-        task->flags |= YOKE__TASK_LIMITED;
-        yoke__lock_acquire(&post.group->lock); /* a post does not wait for room, it takes it */
-        post.group->alive++;
-        yoke__lock_release(&post.group->lock);
+        task->flags |= YOKE__TASK_EXACT;
+        yoke__policy_take_post(post.group);
     }
     yoke__task_call(w, task);
     return post.group;

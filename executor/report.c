@@ -38,6 +38,13 @@ void yoke__report(struct yoke_runtime *rt, const char *format, ...)
     yoke__report_to(&rt->options, "%s", line);
 }
 
+void yoke__report_lines(struct yoke_runtime *rt, const char *prefix, char *text)
+{
+    char *rest;
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
+        yoke__report(rt, "%s: %s", prefix, line);
+}
+
 void yoke__report_to(const yoke_options *options, const char *format, ...)
 {
     va_list ap;

@@ -11,6 +11,9 @@ enum { YOKE__LINE_MAX = 1024 };
 /* Formats one line and hands it to the user's function, or writes it to stderr. Any thread; never blocks on locks of ours. */
 void yoke__report(struct yoke_runtime *rt, const char *format, ...) YOKE_PRINTF(2, 3);
 
+/* The same for each line of a text: "PREFIX: LINE". Changes the text. */
+void yoke__report_lines(struct yoke_runtime *rt, const char *prefix, char *text);
+
 /* The same before there is a runtime. */
 void yoke__report_to(const yoke_options *options, const char *format, ...) YOKE_PRINTF(2, 3);
 

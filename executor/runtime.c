@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "deadlock.h"
 #include "fail.h"
 #include "group.h"
 #include "post.h"
+#include "process.h"
 #include "report.h"
 #include "scope.h"
 #include "task.h"
@@ -20,13 +22,6 @@
 #include "worker.h"
 
 /* ---- steps ------------------------------------------------------------------------------------------------------------ */
-
-static void timers_after(void *ctx, struct yoke__timer_batch *batch)
-{
-    struct yoke_runtime *rt = ctx;
-    yoke__scope_carry_out(rt, batch->lists[1]);
-    yoke__ready_list(rt, batch->lists[0]);
-}
 
 static int load_config(struct yoke_runtime *rt, const yoke_options *options)
 {
@@ -48,6 +43,9 @@ static int load_config(struct yoke_runtime *rt, const yoke_options *options)
     rt->options.config_file = rt->options.bind = rt->options.reactor_bind = rt->options.guards = NULL; /* the caller's strings */
     rt->nworkers = (int)rt->config.workers;
     rt->spin_ns = rt->config.spin_ns;
+    rt->migrate = rt->config.migrate && rt->nworkers > 1;
+    if (rt->config.migrate && !rt->migrate)
+        yoke__config_note(&rt->config, YOKE__SET_MIGRATE, "not in effect: there is one worker");
     return rc;
 }
 
@@ -59,7 +57,7 @@ static int choose_features(struct yoke_runtime *rt)
         if (rc < 0)
             yoke__config_note(&rt->config, YOKE__SET_MEMBARRIER, "not available: %s; forks are published one by one", strerror(-rc));
     }
-    int rc = yoke__stack_pool_init(&rt->stacks, (size_t)rt->config.stack_size, (enum yoke__guards)rt->config.guards, true);
+    int rc = yoke__stack_pool_init(&rt->stacks, (size_t)rt->config.stack_size, (enum yoke__guards)rt->config.guards);
     if (rc == 0 && rt->stacks.guards_why != NULL)
         yoke__config_note(&rt->config, YOKE__SET_GUARDS, "in effect: %s, since %s", yoke__guards_name(rt->stacks.guards), rt->stacks.guards_why);
     return rc;
@@ -76,6 +74,37 @@ static int make_plan(struct yoke_runtime *rt)
         yoke__report(rt, "%s: bind = %s: %s", rt->config.origin[YOKE__SET_BIND], rt->config.bind, why[0] != '\0' ? why : strerror(-rc));
     }
     return rc;
+}
+
+static void show_line(void *ctx, const char *text)
+{
+    yoke__report(ctx, "%s", text);
+}
+
+static int plan_service(struct yoke_runtime *rt)
+{
+    char why[256] = "";
+    struct yoke__service *service = &rt->service;
+    int rc = yoke__topology_service(rt->config.reactor_bind, rt->config.hwloc, &service->cpus, &service->bound, why, sizeof why);
+    if (rc == -ENOTSUP) {
+        yoke__config_note(&rt->config, YOKE__SET_REACTOR_BIND, "not in effect: %s", why);
+        rc = 0;
+    } else if (rc < 0) {
+        yoke__report(rt, "%s: reactor_bind = %s: %s", rt->config.origin[YOKE__SET_REACTOR_BIND], rt->config.reactor_bind,
+                     why[0] != '\0' ? why : strerror(-rc));
+    }
+    return rc;
+}
+
+/* Every setting, with what became of those that only the service thread itself could try. */
+static void show_config(struct yoke_runtime *rt)
+{
+    yoke__service_await(&rt->service);
+    if (rt->service.bind_error < 0)
+        yoke__config_note(&rt->config, YOKE__SET_REACTOR_BIND, "not in effect: %s", strerror(-rt->service.bind_error));
+    if (rt->service.slice_error < 0)
+        yoke__config_note(&rt->config, YOKE__SET_SLICE, "not in effect: %s", strerror(-rt->service.slice_error));
+    yoke__config_show(&rt->config, show_line, rt);
 }
 
 static void destroy_workers(struct yoke_runtime *rt)
@@ -137,17 +166,12 @@ static int start_workers(struct yoke_runtime *rt)
     return 0;
 }
 
-static void show_line(void *ctx, const char *text)
-{
-    yoke__report(ctx, "%s", text);
-}
-
 /* ---- from nothing to running, and back ---------------------------------------------------------------------------------- */
 
 static uint64_t next_run_id(void)
 {
     static uint64_t runs; /* a number that tells handles of different runs apart; nothing else is shared */
-    return (yoke__add_relaxed(&runs, 1) + 1) & 0xffffff;
+    return yoke__add_relaxed(&runs, 1) % 0xffffff + 1;
 }
 
 /* A broken invariant is shown with the tree around it. */
@@ -168,20 +192,24 @@ static int runtime_create(struct yoke_runtime **out, const yoke_options *options
     memset(rt, 0, sizeof *rt);
     yoke__store_relaxed(&yoke__panic_hook, dump_before_abort); /* the same for every runtime */
     rt->run_id = next_run_id();
+    rt->process = yoke__process;
     rt->epoch = 1;
+    rt->holds = 1; /* until main is queued: launch() */
     yoke__inbox_init(&rt->inject);
     yoke__block_pool_init(&rt->blocks);
     int rc = load_config(rt, options);
+    if (rc == 0)
+        rc = yoke__process_watch();
     if (rc < 0)
         goto no_config;
-    if ((rc = choose_features(rt)) < 0 || (rc = make_plan(rt)) < 0)
+    if ((rc = choose_features(rt)) < 0 || (rc = make_plan(rt)) < 0 || (rc = plan_service(rt)) < 0)
         goto no_config;
     if ((rc = create_workers(rt)) < 0)
         goto no_workers;
-    char name[32];
-    snprintf(name, sizeof name, "%.9s-timer", rt->name);
-    if ((rc = yoke__timers_start(&rt->timers, rt->nworkers + 1, name, timers_after, rt)) < 0)
+    if ((rc = yoke__timers_init(&rt->timers, rt->nworkers + 1, yoke__service_kick, &rt->service)) < 0)
         goto no_timers;
+    if ((rc = yoke__service_start(&rt->service, rt)) < 0)
+        goto no_service;
     const int most[YOKE__POOL_KINDS] = { (int)rt->config.pool_user, (int)rt->config.pool_files, (int)rt->config.pool_names };
     yoke__pool_init(&rt->pool, rt->name, most);
     yoke__scope_prepare(rt, &rt->root, NULL, YOKE__SCOPE_ROOT);
@@ -192,7 +220,7 @@ static int runtime_create(struct yoke_runtime **out, const yoke_options *options
     if (rt->options.signals && (rc = yoke__signals_install(rt)) < 0)
         goto no_signals;
     if (rt->config.show)
-        yoke__config_show(&rt->config, show_line, rt);
+        show_config(rt);
     if ((rc = start_workers(rt)) < 0)
         goto no_threads;
     *out = rt;
@@ -205,7 +233,9 @@ no_signals:
     if (rt->config.overflow_handler)
         yoke__overflow_remove();
 no_overflow:
-    yoke__timers_stop(&rt->timers);
+    yoke__service_stop(&rt->service);
+no_service:
+    yoke__timers_destroy(&rt->timers);
 no_timers:
     destroy_workers(rt);
 no_workers:
@@ -221,19 +251,25 @@ no_config:
 /* Waits for the root's end; returns its result. */
 static int runtime_end(struct yoke_runtime *rt)
 {
-    while (yoke__load_acquire(&rt->finished) == 0) { /* pairs with run_main() in worker.c */
+    uint32_t finished;
+    while ((finished = yoke__load_acquire(&rt->finished)) != YOKE__FINISHED) { /* pairs with run_main() in worker.c */
+        if (finished == YOKE__ASKED) {
+            yoke__deadlock_answer(rt);
+            continue;
+        }
 #ifdef YOKE__TSAN
         /* ThreadSanitizer runs signal handlers late, at a call that it knows; a restarted wait would never come to one. */
-        yoke__os_futex_wait(&rt->finished, 0, yoke__os_now() + 20 * 1000 * 1000);
+        yoke__os_futex_wait(&rt->finished, YOKE__RUNNING, yoke__os_now() + 20 * 1000 * 1000);
 #else
-        yoke__os_futex_wait(&rt->finished, 0, UINT64_MAX);
+        yoke__os_futex_wait(&rt->finished, YOKE__RUNNING, UINT64_MAX);
 #endif
     }
     if (rt->options.signals)
         yoke__signals_remove(rt);
     yoke__pool_stop(&rt->pool); /* abandoned jobs are waited for */
     end_workers(rt, rt->nworkers);
-    yoke__timers_stop(&rt->timers);
+    yoke__service_stop(&rt->service);
+    yoke__timers_destroy(&rt->timers);
     if (rt->config.overflow_handler)
         yoke__overflow_remove();
     int result = rt->result;
@@ -252,6 +288,7 @@ static void launch(struct yoke_runtime *rt, yoke_fn main, void *arg)
     task->class = YOKE__TASK_FRAME;
     task->node.kind = YOKE__NODE_TASK;
     yoke__runtime_post(rt, &task->node);
+    yoke__unhold(rt);
 }
 
 int yoke_run(yoke_fn main, void *arg, const yoke_options *options)
@@ -324,6 +361,8 @@ int yoke_stop(yoke_runtime *rt)
         return -EINVAL;
     if (yoke__self() != NULL)
         return -EBUSY;
+    if (!yoke__process_is(rt->process))
+        return -ENOTRECOVERABLE;
     struct yoke__fiber *fiber = NULL;
     yoke__lock_acquire(&rt->stop_lock);
     rt->stop_asked = 1;
@@ -332,10 +371,8 @@ int yoke_stop(yoke_runtime *rt)
     yoke__lock_release(&rt->stop_lock);
     if (fiber != NULL)
         yoke__ready(rt, fiber);
-    yoke_token *token = rt->token;
-    int rc = runtime_end(rt);
-    yoke_token_release(token);
-    return rc;
+    yoke_token_release(rt->token); /* and with it the hold: what is still blocked then is judged */
+    return runtime_end(rt);
 }
 
 int yoke_runtime_token(yoke_runtime *rt, yoke_token **token)
@@ -343,6 +380,8 @@ int yoke_runtime_token(yoke_runtime *rt, yoke_token **token)
     *token = NULL;
     if (rt == NULL)
         return -EINVAL;
+    if (!yoke__process_is(rt->process))
+        return -ENOTRECOVERABLE;
     return yoke__token_copy(rt->token, token);
 }
 
@@ -368,5 +407,7 @@ int yoke_dump(int fd)
 
 int yoke_runtime_dump(yoke_runtime *rt, int fd)
 {
-    return rt != NULL ? yoke__dump(rt, fd, true) : -EINVAL;
+    if (rt == NULL)
+        return -EINVAL;
+    return yoke__process_is(rt->process) ? yoke__dump(rt, fd, true) : -ENOTRECOVERABLE;
 }

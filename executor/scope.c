@@ -15,7 +15,8 @@
  * under the parent's lock (a descent: a linked child must take that lock to leave), or under the timer shard's lock. Leaving a scope
  * changes the generation, disarms the timer and unlinks, after which no new pin can come, and then waits for the pins to go.
  *
- * One walker at a time: cancels to carry out are pushed on runtime.walks, and who raises walks_pending from 0 serves them all; so
+ * One walker at a time: cancels to carry out are pushed on runtime.walks (stops, see stop.c, on runtime.stops), and who raises
+ * walks_pending from 0 serves them all; so
  * nobody waits for a long walk, and the walker's list link needs one word a scope. The effect of a cancel may so be complete
  * only after the call returned; its mark is set before.
  *
@@ -23,8 +24,12 @@
  */
 #include "scope.h"
 
+#include <string.h>
+
 #include "group.h"
+#include "process.h"
 #include "report.h"
+#include "stop.h"
 #include "wait.h"
 #include "worker.h"
 
@@ -36,7 +41,7 @@ bool yoke__scope_cancelled_slow(struct yoke_runtime *rt, struct yoke__scope *sco
 {
     uint64_t epoch = yoke__load_acquire(&rt->epoch); /* pairs with yoke__scope_carry_out() */
     for (struct yoke__scope *s = scope; s != NULL; s = s->shield ? NULL : s->parent)
-        if (yoke__load_acquire(&s->cancel) != YOKE__CANCEL_NONE) /* pairs with mark_locked() */
+        if (yoke__load_acquire(&s->cancel) != YOKE__CANCEL_NONE) /* pairs with yoke__scope_mark_locked() */
             return true;
     yoke__store_relaxed(&scope->head.memo, epoch); /* only a hint that is compared with the epoch */
     return false;
@@ -46,7 +51,7 @@ struct yoke__scope *yoke__scope_outermost_cancelled(struct yoke__scope *scope)
 {
     struct yoke__scope *found = NULL;
     for (struct yoke__scope *s = scope; s != NULL; s = s->shield ? NULL : s->parent)
-        if (yoke__load_acquire(&s->cancel) != YOKE__CANCEL_NONE) /* pairs with mark_locked() */
+        if (yoke__load_acquire(&s->cancel) != YOKE__CANCEL_NONE) /* pairs with yoke__scope_mark_locked() */
             found = s;
     return found;
 }
@@ -85,11 +90,6 @@ int64_t yoke_deadline(void)
 
 /* ---- marking ---------------------------------------------------------------------------------------------------------- */
 
-static void pin(struct yoke__scope *scope)
-{
-    yoke__add_relaxed(&scope->pins, 1); /* ordered by the lock under which it is taken */
-}
-
 static void unpin(struct yoke__scope *scope)
 {
     uint32_t *pins = &scope->pins;
@@ -98,7 +98,7 @@ static void unpin(struct yoke__scope *scope)
         yoke__os_futex_wake(pins, 1); /* the word is type-stable: a late wake is spurious at worst */
 }
 
-static bool mark_locked(struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site, uint64_t task)
+bool yoke__scope_mark_locked(struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site, uint64_t task)
 {
     if (scope->cancel != YOKE__CANCEL_NONE)
         return false;
@@ -107,7 +107,7 @@ static bool mark_locked(struct yoke__scope *scope, enum yoke__cancel kind, int r
     scope->cancel_task = task;
     scope->walk_next = NULL;
     yoke__store_release(&scope->cancel, (uint32_t)kind); /* pairs with the walks in yoke__scope_cancelled_slow() and leave_code() */
-    pin(scope);
+    yoke__scope_pin(scope);
     return true;
 }
 
@@ -121,7 +121,7 @@ struct yoke__scope *yoke__scope_mark(struct yoke__scope *scope, enum yoke__cance
 {
     uint64_t task = self_id();
     yoke__lock_acquire(&scope->lock);
-    bool first = mark_locked(scope, kind, reason, site, task);
+    bool first = yoke__scope_mark_locked(scope, kind, reason, site, task);
     yoke__lock_release(&scope->lock);
     return first ? scope : NULL;
 }
@@ -141,7 +141,7 @@ int yoke__scope_cancel_handle(struct yoke_runtime *rt, struct yoke__scope *scope
     yoke__lock_acquire(&scope->lock);
     bool alive = scope->generation == generation && !scope->leaving;
     if (alive)
-        first = mark_locked(scope, kind, reason, site, task);
+        first = yoke__scope_mark_locked(scope, kind, reason, site, task);
     yoke__lock_release(&scope->lock);
     if (first)
         yoke__scope_carry_out(rt, scope);
@@ -154,9 +154,9 @@ static void deadline_due(struct yoke__timer *timer, void *batch)
     struct yoke__scope *scope = yoke__container(timer, struct yoke__scope, timer);
     struct yoke__timer_batch *due = batch;
     yoke__lock_acquire(&scope->lock);
-    if (mark_locked(scope, YOKE__CANCEL_DEADLINE, -ETIMEDOUT, scope->site, 0)) {
-        scope->walk_next = due->lists[1];
-        due->lists[1] = scope;
+    if (yoke__scope_mark_locked(scope, YOKE__CANCEL_DEADLINE, -ETIMEDOUT, scope->site, 0)) {
+        scope->walk_next = due->lists[YOKE__DUE_CANCELS];
+        due->lists[YOKE__DUE_CANCELS] = scope;
     }
     yoke__lock_release(&scope->lock);
 }
@@ -172,37 +172,80 @@ void yoke__scope_deadline(struct yoke_runtime *rt, struct yoke__scope *scope, in
 
 /* ---- carrying out ----------------------------------------------------------------------------------------------------- */
 
-/* Only the one walker is here. `scope` is pinned. */
-static void walk(struct yoke__scope *scope, struct yoke__fiber **woken)
+/* A stop has come to a scope that is marked for it. True: it is cancelled now. */
+static bool cut_on_stop_locked(struct yoke_runtime *rt, struct yoke__scope *scope)
+{
+    if (!yoke__scope_mark_locked(scope, YOKE__CANCEL_STOP, 0, scope->site, 0))
+        return false;
+    unpin(scope); /* the walk has a pin of its own */
+    yoke__add_seq(&rt->epoch, 1); /* after the mark, before anybody in there is woken; pairs with yoke__scope_cancelled() */
+    return true;
+}
+
+static void wake_all_locked(struct yoke__scope *scope, struct yoke__fiber **woken)
+{
+    while (scope->waits != NULL) {
+        struct yoke__wait *wait = scope->waits;
+        struct yoke__fiber *fiber;
+        scope->waits = wait->next;
+        if (wait->next != NULL)
+            wait->next->back = &scope->waits;
+        wait->back = NULL;
+        if (yoke__wait_fire(wait, YOKE__FIRE_CANCEL, &fiber) && fiber != NULL) {
+            fiber->next = *woken;
+            *woken = fiber;
+        }
+    }
+}
+
+/* Only the one walker is here. `scope` is pinned, and cancelled or else only stopping. */
+static void walk(struct yoke_runtime *rt, struct yoke__scope *scope, bool cancelled, struct yoke__fiber **woken)
 {
     scope->work_next = NULL;
+    scope->work_cancelled = cancelled;
     struct yoke__scope *work = scope;
     while (work != NULL) {
         struct yoke__scope *s = work;
         work = s->work_next;
         yoke__lock_acquire(&s->lock);
-        while (s->waits != NULL) {
-            struct yoke__wait *wait = s->waits;
-            struct yoke__fiber *fiber;
-            s->waits = wait->next;
-            if (wait->next != NULL)
-                wait->next->back = &s->waits;
-            wait->back = NULL;
-            if (yoke__wait_fire(wait, YOKE__FIRE_CANCEL, &fiber) && fiber != NULL) {
-                fiber->next = *woken;
-                *woken = fiber;
-            }
-        }
+        cancelled = s->work_cancelled || (s->cancel_on_stop && cut_on_stop_locked(rt, s));
+        if (cancelled)
+            wake_all_locked(s, woken);
         for (struct yoke__scope *child = s->children; child != NULL; child = child->sibling) {
             if (child->shield)
                 continue;
-            pin(child);
+            yoke__scope_pin(child);
+            child->work_cancelled = cancelled;
             child->work_next = work;
             work = child;
         }
         yoke__lock_release(&s->lock);
         unpin(s);
     }
+}
+
+/* `n` cancels and stops have been queued: the walker of the moment serves them, or else we. */
+static void serve_walks(struct yoke_runtime *rt, uint32_t n)
+{
+    if (yoke__add_acq_rel(&rt->walks_pending, n) != 0)
+        return; /* the walker of the moment will see it: it leaves only when pending is 0 */
+    struct yoke__fiber *woken = NULL;
+    do {
+        struct yoke__scope *batch = yoke__xchg_acq_rel(&rt->walks, (struct yoke__scope *)NULL); /* pairs with yoke__scope_carry_out() */
+        for (n = 0; batch != NULL; n++) {
+            struct yoke__scope *next = batch->walk_next;
+            walk(rt, batch, true, &woken);
+            batch = next;
+        }
+        batch = yoke__xchg_acq_rel(&rt->stops, (struct yoke__scope *)NULL); /* pairs with yoke__scope_carry_out_stop() */
+        for (; batch != NULL; n++) {
+            struct yoke__scope *next = batch->stop.next;
+            walk(rt, batch, false, &woken);
+            batch = next;
+        }
+        yoke__ready_list(rt, woken);
+        woken = NULL;
+    } while (yoke__sub_acq_rel(&rt->walks_pending, n) != n);
 }
 
 void yoke__scope_carry_out(struct yoke_runtime *rt, struct yoke__scope *first)
@@ -217,20 +260,17 @@ void yoke__scope_carry_out(struct yoke_runtime *rt, struct yoke__scope *first)
     struct yoke__scope *head = yoke__load_relaxed(&rt->walks);
     do
         last->walk_next = head;
-    while (!yoke__cas_acq_rel(&rt->walks, &head, first)); /* pairs with the exchange below */
-    if (yoke__add_acq_rel(&rt->walks_pending, n) != 0)
-        return; /* the walker of the moment will see it: it leaves only when pending is 0 */
-    struct yoke__fiber *woken = NULL;
-    do {
-        struct yoke__scope *batch = yoke__xchg_acq_rel(&rt->walks, (struct yoke__scope *)NULL); /* pairs with the push above */
-        for (n = 0; batch != NULL; n++) {
-            struct yoke__scope *next = batch->walk_next;
-            walk(batch, &woken);
-            batch = next;
-        }
-        yoke__ready_list(rt, woken);
-        woken = NULL;
-    } while (yoke__sub_acq_rel(&rt->walks_pending, n) != n);
+    while (!yoke__cas_acq_rel(&rt->walks, &head, first)); /* pairs with serve_walks() */
+    serve_walks(rt, n);
+}
+
+void yoke__scope_carry_out_stop(struct yoke_runtime *rt, struct yoke__scope *scope)
+{
+    struct yoke__scope *head = yoke__load_relaxed(&rt->stops);
+    do
+        scope->stop.next = head;
+    while (!yoke__cas_acq_rel(&rt->stops, &head, scope)); /* pairs with serve_walks() */
+    serve_walks(rt, 1);
 }
 
 /* ---- registering ------------------------------------------------------------------------------------------------------ */
@@ -283,10 +323,13 @@ void yoke__scope_prepare(struct yoke_runtime *rt, struct yoke__scope *scope, str
     (void)rt;
     scope->head.memo = parent != NULL ? yoke__load_relaxed(&parent->head.memo) : 0;
     scope->parent = parent;
-    scope->owner = NULL;
+    scope->head.owner = NULL;
     scope->kind = (uint8_t)kind;
     scope->shield = 0;
     scope->leaving = 0;
+    scope->cancel_on_stop = 0;
+    scope->stopping = 0;
+    scope->stop.grace = scope->stop.hard_after = 0;
     scope->linked = parent == NULL; /* a root is reachable by itself */
     scope->cancel = YOKE__CANCEL_NONE;
     scope->deadline = YOKE_NEVER;
@@ -301,8 +344,23 @@ void yoke__scope_enter(struct yoke__worker *w, struct yoke__strand *strand, stru
     yoke__scope_prepare(w->rt, scope, yoke__strand_scope(strand), kind);
     if (scope->generation == 0)
         scope->generation = w->rt->run_id << 40 | 1;
-    scope->owner = strand;
+    scope->head.owner = &strand->head;
     yoke__strand_set_scope(w, strand, &scope->head);
+}
+
+/* Until nobody looks at the scope any more. */
+static void await_pins(struct yoke__scope *scope)
+{
+    uint32_t pins = yoke__load_acquire(&scope->pins); /* pairs with unpin() */
+    while ((pins & ~PIN_SLEEPER) != 0) {
+        if ((pins & PIN_SLEEPER) == 0) {
+            if (!yoke__cas_acq_rel(&scope->pins, &pins, pins | PIN_SLEEPER))
+                continue;
+            pins |= PIN_SLEEPER;
+        }
+        yoke__os_futex_wait(&scope->pins, pins, UINT64_MAX);
+        pins = yoke__load_acquire(&scope->pins);
+    }
 }
 
 void yoke__scope_retire(struct yoke_runtime *rt, struct yoke__scope *scope)
@@ -315,15 +373,10 @@ void yoke__scope_retire(struct yoke_runtime *rt, struct yoke__scope *scope)
     yoke__lock_release(&scope->lock);
     if (scope->linked && scope->parent != NULL)
         unlink_from_parent(scope);
-    uint32_t pins = yoke__load_acquire(&scope->pins); /* pairs with unpin() */
-    while ((pins & ~PIN_SLEEPER) != 0) {
-        if ((pins & PIN_SLEEPER) == 0) {
-            if (!yoke__cas_acq_rel(&scope->pins, &pins, pins | PIN_SLEEPER))
-                continue;
-            pins |= PIN_SLEEPER;
-        }
-        yoke__os_futex_wait(&scope->pins, pins, UINT64_MAX);
-        pins = yoke__load_acquire(&scope->pins);
+    await_pins(scope);
+    if (yoke__unlikely(scope->stopping)) { /* no longer changed: the generation was */
+        yoke__stop_disarm(scope);          /* nobody arms any more: who did held a pin */
+        await_pins(scope);                 /* of timers that have fired */
     }
     yoke__store_relaxed(&scope->pins, 0); /* nobody else is left */
     if (scope->waits != NULL || scope->children != NULL)
@@ -344,6 +397,12 @@ int yoke__handle_error(const void *block, uint64_t generation, const struct yoke
     return generation >> 40 == rt->run_id ? 0 : -EINVAL;
 }
 
+void *yoke__options_whole(void *whole, size_t size, const void *options, size_t known)
+{
+    memset(whole, 0, size);
+    return memcpy(whole, options, known < size ? known : size);
+}
+
 static yoke_scope open_scope(enum yoke__scope_kind kind, int *err)
 {
     struct yoke__worker *w = yoke__self();
@@ -351,7 +410,7 @@ static yoke_scope open_scope(enum yoke__scope_kind kind, int *err)
         *err = -ENOTRECOVERABLE;
         return no_scope(-ENOTRECOVERABLE);
     }
-    struct yoke__scope *scope = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SCOPE);
+    struct yoke__scope *scope = yoke__block_get(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_SCOPE);
     if (scope == NULL) {
         *err = -ENOMEM;
         return no_scope(-ENOMEM);
@@ -364,6 +423,9 @@ static yoke_scope open_scope(enum yoke__scope_kind kind, int *err)
 yoke_scope yoke_scope_open(const yoke_scope_options *options)
 {
     int err;
+    yoke_scope_options whole;
+    if (options != NULL && yoke__unlikely(options->size != sizeof whole))
+        options = yoke__options_whole(&whole, sizeof whole, options, options->size);
     yoke_scope handle = open_scope(YOKE__SCOPE_PLAIN, &err);
     if (err < 0 || options == NULL)
         return handle;
@@ -372,6 +434,7 @@ yoke_scope yoke_scope_open(const yoke_scope_options *options)
     scope->shield = options->shield;
     scope->name = options->name;
     scope->site = options->site;
+    yoke__stop_options(rt, scope, options->cancel_on_stop, options->grace, options->hard_after);
     if (options->deadline != 0)
         yoke__scope_deadline(rt, scope, options->deadline);
     if (scope->shield && options->deadline == 0 && rt->config.debug)
@@ -407,11 +470,13 @@ void *yoke_local_get(const yoke_local *key)
 /* Leaves the strand's current scope; rc as yoke_scope_close says. */
 static int leave_scope(struct yoke__worker *w, struct yoke__strand *strand, struct yoke__scope *scope, int rc)
 {
+    int body = rc;
     if (rc == -ECANCELED && yoke__scope_outermost_cancelled(scope) == scope)
         rc = scope->reason;
     yoke__strand_set_scope(w, strand, &scope->parent->head);
     yoke__scope_retire(w->rt, scope);
-    yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SCOPE, scope);
+    yoke__stop_tell(w->rt, scope, body);
+    yoke__block_put(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_SCOPE, scope);
     return rc;
 }
 
@@ -427,9 +492,10 @@ int yoke_scope_close(yoke_scope handle, int rc)
     struct yoke__strand *strand = yoke__current(w);
     if (yoke__load_relaxed(&scope->generation) != handle.generation)
         return -EINVAL;
-    if (scope->owner != strand)
+    if (yoke__scope_owner(scope) != strand)
         return -EPERM;
-    yoke__scope_unwind(strand, scope, "left open inside a scope that is being closed");
+    if (yoke__unlikely(yoke__strand_scope(strand) != scope))
+        yoke__scope_unwind(strand, scope, "left open inside a scope that is being closed");
     return leave_scope(yoke__self(), strand, scope, rc);
 }
 
@@ -439,7 +505,7 @@ void yoke_scope_leave(yoke_scope *handle)
     if (w == NULL || handle->block == NULL || handle->generation >> 40 != w->rt->run_id)
         return;
     struct yoke__scope *scope = handle->block;
-    if (yoke__load_relaxed(&scope->generation) != handle->generation || scope->owner != yoke__current(w))
+    if (yoke__load_relaxed(&scope->generation) != handle->generation || yoke__scope_owner(scope) != yoke__current(w))
         return;
     if (scope->kind != YOKE__SCOPE_BINDING)
         yoke__report(w->rt, "task '%s': scope '%s'%s was left without yoke_scope_close", yoke_task_name(),
@@ -470,7 +536,7 @@ int yoke_scope_set_deadline(yoke_scope handle, int64_t deadline)
     struct yoke__scope *scope = handle.block;
     if (yoke__load_relaxed(&scope->generation) != handle.generation)
         return -EINVAL;
-    if (scope->owner != yoke__current(w))
+    if (yoke__scope_owner(scope) != yoke__current(w))
         return -EPERM;
     yoke__scope_deadline(w->rt, scope, deadline == 0 ? YOKE_NEVER : deadline);
     return 0;
@@ -479,6 +545,7 @@ int yoke_scope_set_deadline(yoke_scope handle, int64_t deadline)
 bool yoke__scope_unwind(struct yoke__strand *strand, struct yoke__scope *until, const char *why)
 {
     bool group = false;
+    yoke__process_returned("task", strand->task->name);
     while (yoke__strand_scope(strand) != until) {
         struct yoke__scope *scope = yoke__strand_scope(strand);
         struct yoke_runtime *rt = yoke__self()->rt;

@@ -41,6 +41,15 @@ bool yoke__scope_cancel(struct yoke_runtime *rt, struct yoke__scope *scope, enum
 /* The mark alone, for a caller that holds a lock; what it returns (NULL: it was marked before) is then to be carried out. */
 struct yoke__scope *yoke__scope_mark(struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site);
 
+/* The same under the scope's lock; true: to be carried out. */
+bool yoke__scope_mark_locked(struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site, uint64_t task);
+
+/* Keeps the scope's block from being reused. Under a lock that the scope's end has yet to take. */
+static inline void yoke__scope_pin(struct yoke__scope *scope)
+{
+    yoke__add_relaxed(&scope->pins, 1); /* ordered by the lock under which it is taken */
+}
+
 /* The same through a handle; -EINVAL: already left. */
 int yoke__scope_cancel_handle(struct yoke_runtime *rt, struct yoke__scope *scope, uint64_t generation, enum yoke__cancel kind, int reason,
                               const yoke_site *site);
@@ -48,8 +57,17 @@ int yoke__scope_cancel_handle(struct yoke_runtime *rt, struct yoke__scope *scope
 /* Carries out cancels that were marked and pinned: wakes all who block inside. Any thread, no lock held. */
 void yoke__scope_carry_out(struct yoke_runtime *rt, struct yoke__scope *first);
 
+/* The same for a stop, marked and pinned: cancels what is marked cancel_on_stop inside. */
+void yoke__scope_carry_out_stop(struct yoke_runtime *rt, struct yoke__scope *scope);
+
 /* Closes what is open above `until`, innermost first, with a report each. True: a group was among them. */
 bool yoke__scope_unwind(struct yoke__strand *strand, struct yoke__scope *until, const char *why);
+
+/*
+ * Options of a caller that knows more fields, or fewer: what it knows of ours is copied to `whole`, which is returned; the rest is 0. The
+ * size itself too: so one that was never set gives defaults.
+ */
+void *yoke__options_whole(void *whole, size_t size, const void *options, size_t known);
 
 /* What a handle without a block, or of another runtime, says; 0 if it may be looked at. */
 int yoke__handle_error(const void *block, uint64_t generation, const struct yoke_runtime *rt);

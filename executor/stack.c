@@ -64,17 +64,17 @@ static bool light_works(void)
     return works;
 }
 
-int yoke__stack_pool_init(struct yoke__stack_pool *pool, size_t stack_size, enum yoke__guards guards, bool light_allowed)
+int yoke__stack_pool_init(struct yoke__stack_pool *pool, size_t stack_size, enum yoke__guards guards)
 {
     if (stack_size < YOKE__STACK_MIN || (stack_size & (stack_size - 1)) != 0)
         return -EINVAL;
     *pool = (struct yoke__stack_pool){ .stack_size = stack_size, .guards = guards, .mprotect_left = MPROTECT_MOST };
     if (guards == YOKE__GUARDS_AUTO || guards == YOKE__GUARDS_LIGHT) {
-        if (light_allowed && light_works()) {
+        if (light_works()) {
             pool->guards = YOKE__GUARDS_LIGHT;
         } else {
             pool->guards = YOKE__GUARDS_MPROTECT;
-            pool->guards_why = light_allowed ? "the kernel has no MADV_GUARD_INSTALL" : "guards_light is off";
+            pool->guards_why = "the kernel has no MADV_GUARD_INSTALL";
         }
     }
     return 0;
@@ -164,7 +164,7 @@ void *yoke__stack_alloc(struct yoke__stack_pool *pool)
         }
     }
     if (base != NULL)
-        pool->in_use++;
+        yoke__store_relaxed(&pool->in_use, pool->in_use + 1); /* the dump reads it without the lock */
     yoke__lock_release(&pool->lock);
     return base;
 }
@@ -189,7 +189,7 @@ void yoke__stack_free(struct yoke__stack_pool *pool, void *base)
     entry->next = pool->free;
     pool->free = entry;
     slab->used--;
-    pool->in_use--;
+    yoke__store_relaxed(&pool->in_use, pool->in_use - 1); /* the dump reads it without the lock */
     yoke__lock_release(&pool->lock);
 }
 

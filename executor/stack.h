@@ -36,8 +36,8 @@ struct yoke__stack_pool {
     size_t in_use, mapped;
 };
 
-/* stack_size: a power of two >= YOKE__STACK_MIN. `light_allowed` false: MADV_GUARD_INSTALL is never tried. 0 or -EINVAL. */
-int yoke__stack_pool_init(struct yoke__stack_pool *pool, size_t stack_size, enum yoke__guards guards, bool light_allowed);
+/* stack_size: a power of two >= YOKE__STACK_MIN. `guards` other than auto and light: MADV_GUARD_INSTALL is never tried. 0 or -EINVAL. */
+int yoke__stack_pool_init(struct yoke__stack_pool *pool, size_t stack_size, enum yoke__guards guards);
 void yoke__stack_pool_destroy(struct yoke__stack_pool *pool);
 
 /* The low end of a stack of pool->stack_size bytes, guard included; NULL: out of memory. */

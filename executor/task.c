@@ -2,8 +2,8 @@
  * task.c - tasks: spawning, calling, ending, deferred functions, slots.
  *
  * A task costs a block, no stack: whoever runs it calls its function on the stack it is on. Its end, in this order: what it left open
- * is closed, deferred functions and slots run, its failure is recorded and acted on, its handle is told, room is given back, its
- * block is freed, and only then is it counted as ended, after which its group may be gone.
+ * is closed, deferred functions and slots run, what it holds is told (held.h), its failure is recorded and acted on, room is given back,
+ * its block is freed or its group's, its handle is told, and only then is it counted as ended, after which its group may be gone.
  */
 #include "task.h"
 
@@ -12,44 +12,43 @@
 #include "fail.h"
 #include "group.h"
 #include "handle.h"
+#include "held.h"
+#include "policy.h"
+#include "process.h"
 #include "report.h"
 #include "scope.h"
 #include "worker.h"
 
 /* ---- blocks ----------------------------------------------------------------------------------------------------------- */
 
+/* A block that is not one of the small ones says so in its flags: the short end of a task looks at nothing else. */
+static struct yoke__task *other(struct yoke__task *task, unsigned class)
+{
+    if (task != NULL) {
+        task->class = (uint8_t)class;
+        task->flags = YOKE__TASK_OTHER;
+    }
+    return task;
+}
+
 static struct yoke__task *new_large(struct yoke__worker *w, size_t size)
 {
-    if (size <= yoke__block_size(YOKE__BLOCK_TASK1) - sizeof(struct yoke__task)) {
-        struct yoke__task *task = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_TASK1);
-        if (task != NULL)
-            task->class = YOKE__BLOCK_TASK1;
-        return task;
-    }
-    if (size <= yoke__block_size(YOKE__BLOCK_TASK2) - sizeof(struct yoke__task)) {
-        struct yoke__task *task = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_TASK2);
-        if (task != NULL)
-            task->class = YOKE__BLOCK_TASK2;
-        return task;
-    }
+    for (enum yoke__block_class class = YOKE__BLOCK_TASK1; class <= YOKE__BLOCK_TASK2; class++)
+        if (size <= yoke__block_size(class) - sizeof(struct yoke__task))
+            return other(yoke__block_get(&w->rt->blocks, &w->head.blocks, class), class);
     if (size > SIZE_MAX / 2)
         return NULL;
     struct yoke__task *task = yoke__os_alloc(sizeof *task + size, 16);
-    if (task != NULL) {
+    if (task != NULL)
         memset(task, 0, sizeof *task);
-        task->class = YOKE__TASK_HEAP;
-    }
-    return task;
+    return other(task, YOKE__TASK_HEAP);
 }
 
 struct yoke__task *yoke__task_new(struct yoke__worker *w, size_t size)
 {
     if (yoke__unlikely(size > YOKE__TASK_SMALL))
         return new_large(w, size);
-    struct yoke__task *task = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_TASK0);
-    if (yoke__likely(task != NULL))
-        task->class = YOKE__BLOCK_TASK0;
-    return task;
+    return yoke__block_get(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_TASK0);
 }
 
 void yoke__task_free(struct yoke__worker *w, struct yoke__task *task)
@@ -62,7 +61,7 @@ void yoke__task_free(struct yoke__worker *w, struct yoke__task *task)
     }
     task->id = 0;
     task->flags = 0;
-    yoke__block_put(&w->rt->blocks, &w->blocks, task->class, task);
+    yoke__block_put(&w->rt->blocks, &w->head.blocks, task->class, task);
 }
 
 /* ---- spawning --------------------------------------------------------------------------------------------------------- */
@@ -78,7 +77,7 @@ static int prepare_special(struct yoke__worker *w, struct yoke__group *group, st
         task->pin = options->worker < 0 ? w : w->rt->workers[options->worker];
         task->flags |= YOKE__TASK_PINNED;
     }
-    return options->handle != NULL ? yoke__handle_attach(w, group, task, options->handle) : 0;
+    return options->handle != NULL || options->service ? yoke__handle_attach(w, group, task, options->service, options->handle) : 0;
 }
 
 /* What must fit or be so before a child can begin; a block with the argument in it, not yet counted. */
@@ -93,13 +92,21 @@ static int prepare(struct yoke__worker *w, struct yoke__group *group, yoke_fn fn
         argument = memcpy(task + 1, arg, size);
     const char *name = options->name != NULL ? options->name : options->fn_name != NULL ? options->fn_name : "task";
     yoke__task_init(task, fn, argument, group, name, options->site);
-    if (group->exact)
-        task->flags |= YOKE__TASK_LIMITED;
+    if (group->exact && !options->service)
+        task->flags |= YOKE__TASK_EXACT;
     int rc = prepare_special(w, group, task, options);
     if (rc < 0)
         yoke__task_free(w, task);
     *out = task;
     return rc;
+}
+
+/* It was not published after all. */
+static void discard(struct yoke__worker *w, struct yoke__task *task)
+{
+    if (task->flags & YOKE__TASK_HANDLE)
+        yoke__handle_abandon(w, task);
+    yoke__task_free(w, task);
 }
 
 static int spawn(struct yoke__worker *w, struct yoke__group *group, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
@@ -109,7 +116,18 @@ static int spawn(struct yoke__worker *w, struct yoke__group *group, yoke_fn fn, 
     int rc = prepare(w, group, fn, arg, size, options, &task);
     if (rc < 0)
         return rc;
-    yoke__group_count_spawn(w, group, strand);
+    if (options->service) { /* not by the deque: close must not call it on its own stack, for which it would wait */
+        task->node.kind = YOKE__NODE_SERVICE;
+        if (task->flags & YOKE__TASK_PINNED)
+            yoke__worker_post(task->pin, &task->node);
+        else
+            yoke__runtime_post(w->rt, &task->node);
+        return 0;
+    }
+    if (!yoke__group_count_spawn(w, group, strand)) {
+        discard(w, task);
+        return -ESHUTDOWN;
+    }
     if (task->flags & YOKE__TASK_PINNED) {
         task->node.kind = YOKE__NODE_TASK;
         yoke__worker_post(task->pin, &task->node);
@@ -118,80 +136,51 @@ static int spawn(struct yoke__worker *w, struct yoke__group *group, yoke_fn fn, 
     rc = yoke__deque_push_public(&w->head.deque, (char *)(void *)task + YOKE__TAG_TASK);
     if (rc < 0) {
         yoke__group_uncount_spawn(w, group, strand);
-        if (task->flags & YOKE__TASK_HANDLE)
-            yoke__handle_abandon(w, task);
-        yoke__task_free(w, task);
+        discard(w, task);
         return rc;
     }
     yoke__wake_one(w->rt);
     return 0;
 }
 
-/* Every check, every option. */
-static __attribute__((noinline)) int spawn_slow(yoke_group handle, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
+/* Every check, every option; the common case is inlined: yoke__fast_spawn(). */
+int yoke_spawn_task(yoke_group handle, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
 {
     struct yoke__worker *w = yoke__self();
     if (w == NULL)
         return -ENOTRECOVERABLE;
+    yoke_spawn_options whole;
+    if (options == NULL)
+        options = &no_options;
+    else if (yoke__unlikely(options->size != sizeof whole))
+        options = yoke__options_whole(&whole, sizeof whole, options, options->size);
+    if (yoke__unlikely(yoke__worker_overfull(w)) && !options->try_only) {
+        yoke__worker_thin_out(w); /* before anything is looked at */
+        w = yoke__self();
+    }
     struct yoke__group *group = handle.block;
-    if (group == NULL || handle.generation >> 40 != w->run_id)
+    if (group == NULL || handle.generation >> 40 != w->head.run_id)
         return yoke__handle_error(group, handle.generation, w->rt);
     if (yoke__load_relaxed(&group->scope.generation) != handle.generation)
         return -ESHUTDOWN;
     if (fn == NULL || (size > 0 && arg == NULL))
         return -EINVAL;
-    if (options == NULL)
-        options = &no_options;
     struct yoke__strand *strand = yoke__current(w);
     bool member = false;
-    if (strand != group->scope.owner && !yoke__group_admits(group, strand, &member))
+    if (strand != yoke__scope_owner(&group->scope) && !yoke__group_admits(group, strand, &member))
         return -EPERM;
     if (yoke__scope_cancelled(w->rt, &group->scope))
         return -ECANCELED;
-    if (!group->exact)
+    if (!group->exact || options->service)
         return spawn(w, group, fn, arg, size, options);
-    int rc = yoke__group_take_room(group, !member && !options->try_only);
+    int rc = yoke__policy_take_room(group, !member && !options->try_only);
     if (rc < 0)
         return rc;
     w = yoke__self();
     rc = yoke__scope_cancelled(w->rt, &group->scope) ? -ECANCELED : spawn(w, group, fn, arg, size, options);
     if (rc < 0)
-        yoke__group_give_room(group);
+        yoke__policy_give_room(group);
     return rc;
-}
-
-/*
- * The common case in a straight line: the owner spawns a small task that wants nothing special into a group that is not cancelled, and
- * there are a block and room in the deque. Anything else: spawn_slow(), which says the same at length.
- */
-int yoke_spawn_task(yoke_group handle, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
-{
-    struct yoke__head *head = yoke__fast_self();
-    struct yoke__worker *w = (struct yoke__worker *)(void *)head; /* if it is none: its epoch fits no scope */
-    struct yoke__group *group = handle.block;
-    struct yoke__deque *d = &head->deque;
-    int64_t b = d->bottom;
-    struct yoke__task *task;
-    if (yoke__unlikely(b >= d->limit || handle.generation >> 40 != w->run_id ||
-                       yoke__load_relaxed(&group->scope.generation) != handle.generation ||
-                       &group->scope.owner->head != head->strand || group->exact ||
-                       yoke__load_relaxed(&group->scope.head.memo) != yoke__load_acquire(head->epoch) || /* as yoke__scope_cancelled() */
-                       options == NULL || options->name == NULL || options->handle != NULL || options->pinned || fn == NULL ||
-                       size > YOKE__TASK_SMALL || (size > 0 && arg == NULL) || (task = w->blocks.list[YOKE__BLOCK_TASK0].first) == NULL ||
-                       d->always_public))
-        return spawn_slow(handle, fn, arg, size, options);
-    w->blocks.list[YOKE__BLOCK_TASK0].first = *yoke__block_link(task);
-    w->blocks.list[YOKE__BLOCK_TASK0].count--;
-    void *argument = (void *)(uintptr_t)arg;
-    if (size > 0)
-        argument = memcpy(task + 1, arg, size);
-    yoke__task_init(task, fn, argument, group, options->name, options->site);
-    group->spawned++;
-    yoke__store_relaxed(&d->slots[b & d->mask], (void *)((char *)(void *)task + YOKE__TAG_TASK));
-    yoke__store_release(&d->bottom, b + 1);                /* pairs with yoke__deque_raise() */
-    yoke__store_release(&d->split, yoke__split_word(b + 1, YOKE__SPLIT_SETTLED)); /* as yoke__deque_push_public(); pairs with yoke__deque_steal() */
-    yoke__wake_one(w->rt);
-    return 0;
 }
 
 /* ---- ending ----------------------------------------------------------------------------------------------------------- */
@@ -213,8 +202,9 @@ static int run_cleanup(struct yoke__task *task, int rc)
         while (deferred != NULL) {
             struct yoke__deferred one = *deferred;
             struct yoke__worker *w = yoke__self();
-            yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SMALL, deferred);
+            yoke__block_put(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_SMALL, deferred);
             int err = one.fn(one.arg);
+            yoke__process_returned("a deferred function of task", task->name);
             if (err < 0) {
                 yoke__report(yoke__self()->rt, "task '%s': deferred function failed: %s", task->name, yoke__code_text(err).text);
                 if (rc >= 0)
@@ -228,9 +218,10 @@ static int run_cleanup(struct yoke__task *task, int rc)
         struct yoke__slot_value one = *value;
         struct yoke__worker *w = yoke__self();
         task->slots = one.next;
-        yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SMALL, value);
+        yoke__block_put(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_SMALL, value);
         if (one.value != NULL && one.slot->destroy != NULL)
             one.slot->destroy(one.value);
+        yoke__process_returned("a destructor of task", task->name);
     }
     if (scope.block != NULL) {
         int closed = yoke_scope_close(scope, 0);
@@ -249,6 +240,7 @@ int yoke__task_finish(struct yoke__strand *strand, int rc)
     }
     if (yoke__load_relaxed(&task->flags) & YOKE__TASK_CLEANUP)
         rc = run_cleanup(task, rc);
+    yoke__held_end(strand); /* deferred functions may still have let go of it */
     if (strand->forks != 0) {
         struct yoke_runtime *rt = yoke__self()->rt;
         yoke__report(rt, "task '%s'%s ended with %d forks not joined", task->name, yoke__site_text(task->site).text, strand->forks);
@@ -260,28 +252,29 @@ int yoke__task_finish(struct yoke__strand *strand, int rc)
 void yoke__task_end(struct yoke__strand *strand, int rc)
 {
     struct yoke__task *task = strand->task;
-    struct yoke__group *group = task->group;
     rc = yoke__task_finish(strand, rc);
-    bool keep = false;
+    struct yoke__group *group = task->group;
+    struct yoke__handle *handle = task->flags & YOKE__TASK_HANDLE ? task->handle : NULL;
+    bool keep = false, exact = task->flags & YOKE__TASK_EXACT;
     struct yoke__worker *w = yoke__self();
     struct yoke__fail *fail = NULL;
     bool neutral = rc == -ECANCELED && yoke__scope_cancelled(w->rt, strand->base); /* before the handle's scope goes */
     if (strand->fail != NULL)
         fail = yoke__fail_take(w, strand, rc);
-    if (rc < 0)
+    if (rc < 0 || exact)
         (void)yoke_task_id(); /* gives it one */
-    if (task->flags & YOKE__TASK_HANDLE)
-        yoke__handle_ended(w, task, strand, rc);
-    if (rc < 0) {
-        keep = yoke__group_child_failed(w->rt, group, task, rc, fail, neutral);
+    if (handle != NULL)
+        yoke__handle_ending(handle);
+    if (rc < 0 || exact) {
+        keep = yoke__policy_ended(strand, task, rc, fail, neutral, handle != NULL && handle->service);
+        w = yoke__self();
         if (!keep && fail != NULL)
             yoke__fail_free(w, fail);
     }
-    bool limited = task->flags & YOKE__TASK_LIMITED;
     if (!keep)
         yoke__task_free(w, task);
-    if (limited)
-        yoke__group_give_room(group);
+    if (handle != NULL) /* who awaits it finds the failure recorded, and the result to be had */
+        yoke__handle_ended(w, handle, group, strand, rc);
 }
 
 /* ---- about oneself ---------------------------------------------------------------------------------------------------- */
@@ -314,7 +307,7 @@ int yoke_defer(yoke_fn fn, void *arg)
         return -ENOTRECOVERABLE;
     if (fn == NULL)
         return -EINVAL;
-    struct yoke__deferred *deferred = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SMALL);
+    struct yoke__deferred *deferred = yoke__block_get(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_SMALL);
     if (deferred == NULL)
         return -ENOMEM;
     struct yoke__task *task = yoke__current(w)->task;
@@ -338,7 +331,7 @@ int yoke_slot_set(const yoke_slot *slot, void *value)
             v->value = value;
             return 0;
         }
-    struct yoke__slot_value *v = yoke__block_get(&w->rt->blocks, &w->blocks, YOKE__BLOCK_SMALL);
+    struct yoke__slot_value *v = yoke__block_get(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_SMALL);
     if (v == NULL)
         return -ENOMEM;
     *v = (struct yoke__slot_value){ .next = task->slots, .slot = slot, .value = value };

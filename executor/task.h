@@ -30,6 +30,8 @@ static inline void yoke__task_strand(struct yoke__strand *strand, struct yoke__t
     strand->task = task;
     strand->fail = NULL;
     strand->forks = 0;
+    strand->held = NULL;
+    strand->fork = NULL;
 }
 
 /* What a task left open, its deferred functions and slots; the result as it then is. */
@@ -40,24 +42,34 @@ void yoke__task_end(struct yoke__strand *strand, int rc);
 
 /*
  * Calls the task's function on the current stack and carries out all that its end means but the counting of it in its group, which
- * is the caller's: the block is freed or kept by then. May return on another worker; the caller restores the strand.
+ * is the caller's: the block is freed or kept by then. Returns the worker it is on now; the caller restores its own strand.
+ * `strand` is the worker's current one, set up for tasks of this group, and is so again afterwards.
  */
-static inline void yoke__task_call(struct yoke__worker *w, struct yoke__task *task)
+static inline struct yoke__worker *yoke__task_call_on(struct yoke__worker *w, struct yoke__strand *strand, struct yoke__task *task)
 {
     struct yoke__scope *scope = &task->group->scope;
-    struct yoke__strand strand;
-    if (yoke__unlikely(task->flags & YOKE__TASK_HANDLE))
-        scope = yoke__handle_started(task);
-    yoke__task_strand(&strand, task, scope);
-    w->head.strand = &strand.head;
-    int rc = task->fn(task->arg);
-    if (yoke__unlikely(strand.head.scope != &scope->head || rc < 0 || strand.fail != NULL || strand.forks != 0 ||
-                       yoke__load_relaxed(&task->flags) != 0 || task->class != YOKE__BLOCK_TASK0)) {
-        yoke__task_end(&strand, rc);
-        return;
+    strand->task = task;
+    if (yoke__unlikely(task->flags & YOKE__TASK_HANDLE)) {
+        strand->base = yoke__handle_started(task);
+        strand->head.scope = &strand->base->head;
     }
-    w = yoke__self();
-    yoke__block_put(&w->rt->blocks, &w->blocks, YOKE__BLOCK_TASK0, task);
+    int rc = task->fn(task->arg);
+    if (yoke__unlikely(strand->head.scope != &scope->head || rc < 0 || strand->fail != NULL || yoke__load_relaxed(&task->flags) != 0)) {
+        yoke__task_end(strand, rc);
+        yoke__task_strand(strand, NULL, scope);
+        return yoke__worker_here();
+    }
+    w = yoke__worker_here();
+    yoke__block_put(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_TASK0, task);
+    return w;
+}
+
+static inline struct yoke__worker *yoke__task_call(struct yoke__worker *w, struct yoke__task *task)
+{
+    struct yoke__strand strand;
+    yoke__task_strand(&strand, task, &task->group->scope);
+    w->head.strand = &strand.head;
+    return yoke__task_call_on(w, &strand, task);
 }
 
 /* Frees the handles of a group that has ended. */

@@ -1,6 +1,8 @@
 /*
  * time.c - the clock, sleeping, yielding, intervals.
  */
+#include <stdio.h>
+
 #include "scope.h"
 #include "wait.h"
 #include "worker.h"
@@ -18,12 +20,6 @@ int64_t yoke_after(int64_t ns)
     return ns > YOKE_NEVER - now ? YOKE_NEVER : now + ns;
 }
 
-static void yield_hook(struct yoke__worker *w, struct yoke__fiber *left, void *arg)
-{
-    (void)arg;
-    yoke__ready_on(w, left);
-}
-
 int yoke_yield(void)
 {
     struct yoke__worker *w = yoke__self();
@@ -31,10 +27,7 @@ int yoke_yield(void)
         return -ENOTRECOVERABLE;
     if (yoke__scope_cancelled(w->rt, yoke__strand_scope(yoke__current(w))))
         return -ECANCELED;
-    if (!yoke__worker_reserve(w))
-        return -ENOMEM;
-    yoke__suspend(yield_hook, NULL);
-    return 0;
+    return yoke__worker_yield(w);
 }
 
 struct sleeper {
@@ -50,10 +43,18 @@ static void sleep_over(struct yoke__timer *timer, void *batch)
     struct yoke__fiber *fiber;
     yoke__wait_fire(&sleeper->wait, YOKE__FIRE_TIME, &fiber);
     if (fiber != NULL) {
-        fiber->next = due->lists[0];
-        due->lists[0] = fiber;
+        fiber->next = due->lists[YOKE__DUE_FIBERS];
+        due->lists[YOKE__DUE_FIBERS] = fiber;
     }
 }
+
+static void tell_never(const void *object, char *text, size_t size)
+{
+    (void)object;
+    snprintf(text, size, " without end");
+}
+
+static const struct yoke__waited on_never = { .what = "sleep", .tell = tell_never };
 
 int yoke_sleep_until(int64_t deadline)
 {
@@ -63,7 +64,10 @@ int yoke_sleep_until(int64_t deadline)
     if (deadline <= yoke_now())
         return yoke_yield();
     struct sleeper sleeper = { .timer = { .shard = NULL } };
-    yoke__wait_init(&sleeper.wait, "sleep");
+    if (deadline != YOKE_NEVER)
+        yoke__wait_init(&sleeper.wait, "sleep");
+    else
+        yoke__wait_init_on(&sleeper.wait, &on_never, NULL);
     int rc = yoke__wait_enlist(&sleeper.wait);
     if (rc < 0)
         return rc;

@@ -1,12 +1,12 @@
 /*
- * timer.h - timers of a runtime: sharded wheels and one service thread.
+ * timer.h - timers of a runtime: sharded wheels, served by one thread at a time (service.h).
  *
- * A worker arms timers in a shard of its own, so that arming is an uncontended lock and O(1). One thread sleeps until the earliest of
- * all and calls the callbacks of what is due, under the shard's lock; after the lock it hands the batch to `after`.
+ * A worker arms timers in a shard of its own, so that arming is an uncontended lock and O(1). The server takes what is due, calling each
+ * callback under the shard's lock; the callbacks gather in a batch what is to be done without it.
  *
- * No wake-up is lost: an armer stores its shard's `next` and then loads the service's `target`; the service stores its target and
- * then loads every `next` once more before it sleeps (all seq_cst): one of them sees the other. While the service is awake its target is
- * INT64_MIN, so that arming makes no system call. Disarming wakes nobody.
+ * No wake-up is lost: an armer stores its shard's `next` and then loads the server's `target`; the server stores its target and
+ * then loads every `next` once more before it sleeps (all seq_cst): one of them sees the other. While the server is awake its target is
+ * INT64_MIN, so that arming kicks nobody. Disarming wakes nobody.
  *
  * Who may call: arm, disarm - any thread, one at a time for a timer. A callback must be short and take only locks above the shard's rank
  * (core.h).
@@ -14,7 +14,7 @@
 #ifndef YOKE_EXECUTOR_TIMER_H
 #define YOKE_EXECUTOR_TIMER_H
 
-#include <pthread.h>
+#include <stdbool.h>
 
 #include "lock.h"
 #include "wheel.h"
@@ -25,25 +25,37 @@ struct yoke__timer_shard {
     struct yoke__wheel wheel;
 } __attribute__((aligned(64)));
 
-/* Opaque to this module; zeroed before each use. */
+/* Opaque to this module; zeroed before each firing. */
+enum { YOKE__DUE_FIBERS, YOKE__DUE_CANCELS, YOKE__DUE_OVERDUE, YOKE__DUE_LISTS };
 struct yoke__timer_batch {
-    void *lists[2];
+    void *lists[YOKE__DUE_LISTS];
 };
 
 struct yoke__timers {
     struct yoke__timer_shard *shards;
     int count;
-    void (*after)(void *ctx, struct yoke__timer_batch *batch);
+    void (*kick)(void *ctx); /* the server sleeps for too long */
     void *ctx;
-    pthread_t thread;
-    int64_t target __attribute__((aligned(64))); /* what the service sleeps for */
-    uint32_t word;                               /* futex; changes to wake the service */
-    uint32_t stopping;
+    int64_t target __attribute__((aligned(64))); /* what the server sleeps for */
 };
 
-/* 0; -ENOMEM; or why the thread could not be started. */
-int yoke__timers_start(struct yoke__timers *timers, int shards, const char *name, void (*after)(void *, struct yoke__timer_batch *), void *ctx);
-void yoke__timers_stop(struct yoke__timers *timers);
+/* 0 or -ENOMEM. */
+int yoke__timers_init(struct yoke__timers *timers, int shards, void (*kick)(void *ctx), void *ctx);
+void yoke__timers_destroy(struct yoke__timers *timers);
+
+/* The server: fires some of what is due at `now`, with what the callbacks gathered in *batch. False: nothing was due. */
+bool yoke__timers_fire(struct yoke__timers *timers, int64_t now, struct yoke__timer_batch *batch);
+/* The server is about to sleep: until when at most (INT64_MAX: no timer; in the past: not at all). */
+int64_t yoke__timers_aim(struct yoke__timers *timers);
+/* It is awake and will look at the wheels. */
+void yoke__timers_awake(struct yoke__timers *timers);
+/* Nobody will look at the wheels before `when`; the caller looks at yoke__timers_earliest() afterwards. */
+void yoke__timers_hand_over(struct yoke__timers *timers, int64_t when);
+/* A lower bound of all times armed; INT64_MAX: none. */
+int64_t yoke__timers_earliest(const struct yoke__timers *timers);
+
+/* True if a wheel holds a timer: exactly, shard by shard. Any thread. */
+bool yoke__timers_any(struct yoke__timers *timers);
 
 /* `timer` is not armed. Infallible. */
 void yoke__timer_arm(struct yoke__timers *timers, int shard, struct yoke__timer *timer, int64_t when,

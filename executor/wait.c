@@ -3,6 +3,10 @@
  */
 #include "wait.h"
 
+#include <stdio.h>
+
+#include "cycle.h"
+#include "deadlock.h"
 #include "scope.h"
 #include "worker.h"
 
@@ -13,7 +17,25 @@ void yoke__wait_init(struct yoke__wait *wait, const char *what)
     wait->fiber = w->fiber;
     wait->strand = yoke__current(w);
     wait->what = what;
+    wait->on = NULL;
     wait->scope = NULL;
+}
+
+void yoke__wait_init_on(struct yoke__wait *wait, const struct yoke__waited *on, const void *object)
+{
+    yoke__wait_init(wait, on->what);
+    wait->on = on;
+    wait->object = object;
+}
+
+const char *yoke__waited_text(const struct yoke__waited *on, const void *object, char *text, size_t size)
+{
+    text[0] = '\0';
+    if (on->tell != NULL)
+        on->tell(object, text, size);
+    else
+        snprintf(text, size, " %p", object);
+    return text;
 }
 
 int yoke__wait_enlist(struct yoke__wait *wait)
@@ -24,7 +46,8 @@ int yoke__wait_enlist(struct yoke__wait *wait)
         return -ECANCELED;
     if (!yoke__worker_reserve(w))
         return -ENOMEM;
-    yoke__scope_link(scope);
+    if (yoke__unlikely(!yoke__load_acquire(&scope->linked))) /* pairs with yoke__scope_link() */
+        yoke__scope_link(scope);
     yoke__lock_acquire(&scope->lock);
     wait->scope = scope;
     wait->next = scope->waits;
@@ -67,11 +90,30 @@ static void park_wait(struct yoke__worker *w, struct yoke__fiber *fiber, void *a
         yoke__ready_on(w, fiber);
 }
 
+/* In debug mode, where waits for tasks are compared with each other. */
+static __attribute__((noinline)) void suspend_compared(struct yoke_runtime *rt, struct yoke__wait *wait)
+{
+    struct yoke__edge edge = { .strand = wait->strand, .on = wait->on, .object = wait->object, .wait = wait };
+    yoke__cycle_enter(rt, &edge);
+    yoke__suspend(park_wait, wait, wait->what);
+    yoke__cycle_leave(rt, &edge);
+}
+
 int yoke__wait_block(struct yoke__wait *wait)
 {
+    struct yoke__worker *w = yoke__self();
     /* acquire: pairs with yoke__wait_fire() */
-    if (yoke__load_acquire(&wait->state) < YOKE__WAIT_FIRED)
-        yoke__suspend(park_wait, wait);
+    if (yoke__load_acquire(&wait->state) >= YOKE__WAIT_FIRED) {
+        /* fired before it slept */
+    } else if (wait->on == NULL) {
+        yoke__outside(w, 1);
+        yoke__suspend(park_wait, wait, wait->what);
+        yoke__outside(yoke__self(), -1);
+    } else if (yoke__unlikely(w->rt->config.debug && wait->on->blames != NULL)) {
+        suspend_compared(w->rt, wait);
+    } else {
+        yoke__suspend(park_wait, wait, wait->what);
+    }
     return (int)(yoke__load_acquire(&wait->state) - YOKE__WAIT_FIRED);
 }
 
@@ -116,6 +158,17 @@ void yoke__waitq_remove_locked(struct yoke__waitq *queue, struct yoke__waitq_nod
     else
         queue->last = node->back;
     node->back = NULL;
+}
+
+struct yoke__waitq_node *yoke__waitq_take_locked(struct yoke__waitq *queue, int code, struct yoke__fiber **fiber)
+{
+    while (queue->first != NULL) {
+        struct yoke__waitq_node *node = queue->first;
+        yoke__waitq_remove_locked(queue, node);
+        if (yoke__wait_fire(node->wait, code, fiber))
+            return node;
+    }
+    return NULL;
 }
 
 bool yoke__waitq_wake_locked(struct yoke__waitq *queue, int code, int result, struct yoke__fiber **fiber)

@@ -24,6 +24,11 @@
 #include "core.h"
 
 void yoke__wait_init(struct yoke__wait *wait, const char *what);
+/* The same for what tasks of this runtime alone can end (and a cancel): such a wait does not hold the deadlock verdict off. */
+void yoke__wait_init_on(struct yoke__wait *wait, const struct yoke__waited *on, const void *object);
+
+/* What exactly such a wait is for, beginning with a blank; as `tell` says. */
+const char *yoke__waited_text(const struct yoke__waited *on, const void *object, char *text, size_t size);
 
 /* 0; -ECANCELED: the scope is cancelled; -ENOMEM: no stack could be reserved to leave this one. */
 int yoke__wait_enlist(struct yoke__wait *wait);
@@ -45,5 +50,11 @@ void yoke__waitq_remove_locked(struct yoke__waitq *queue, struct yoke__waitq_nod
 
 /* Fires the first waiter that is still waiting, with `result` in its node. False: there was none. */
 bool yoke__waitq_wake_locked(struct yoke__waitq *queue, int code, int result, struct yoke__fiber **fiber);
+
+/*
+ * The same for queues whose waiters take the lock again before they return, whatever woke them: the node of the one that was fired
+ * (NULL: none), in which the caller may leave something as long as it holds the lock.
+ */
+struct yoke__waitq_node *yoke__waitq_take_locked(struct yoke__waitq *queue, int code, struct yoke__fiber **fiber);
 
 #endif

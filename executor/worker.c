@@ -9,27 +9,31 @@
  *
  * A left stack is published only by a hook that runs after the switch, on the next stack.
  *
- * Order of looking for work: what is pinned here; woken fibers, first in first out; the own deque, last in first out; what other
- * threads injected; other workers. After eight woken fibers the deque goes first once, and every 61st time the injected work before all,
- * so that none of them starves.
+ * Order of looking for work: what is pinned here; in turns, woken fibers, first in first out, and what other threads injected, which is
+ * mostly fibers that I/O or a timer woke; the own deque, last in first out; other workers. After eight of the woken and injected the
+ * deque goes first once, so that none of them starves. If a spawn finds the deque overfull, some of it goes first too. While woken
+ * fibers are run without a pause there is a look for events now and then.
  *
- * Without memory for a stack the worker falls back to its thread's own stack, where it resumes woken fibers only and tries again
- * for a stack: waits that may fail say -ENOMEM instead (yoke__worker_reserve), those that may not (close, join) end up there.
+ * Without memory for a stack the worker falls back to its thread's own stack, where it begins nothing, but goes on with what has begun
+ * and was woken (find_started), wherever it waits, and tries again for a stack: waits that may fail say -ENOMEM instead
+ * (yoke__worker_reserve), those that may not (close, join) end up there. What has begun gives its stack back when it ends.
  */
 #include "worker.h"
 
 #include "fail.h"
 #include "fork.h"
 #include "group.h"
+#include "nosuspend.h"
 #include "park.h"
 #include "post.h"
 #include "report.h"
 #include "runtime.h"
 #include "scope.h"
+#include "stop.h"
 #include "task.h"
 #include "wait.h"
 
-enum { WOKEN_IN_A_ROW = 8, SPARES_KEPT = 32, ASK_NS = 50 * 1000, NO_STACK_RETRY_NS = 1000 * 1000 };
+enum { WOKEN_IN_A_ROW = 8, LOOK_NS = 100 * 1000, SPARES_KEPT = 32, THIN_OUT = 32, ASK_NS = 50 * 1000, NO_STACK_RETRY_NS = 1000 * 1000 };
 
 static void loop(void *handoff);
 
@@ -106,6 +110,7 @@ static void switch_to(struct yoke__worker *w, struct yoke__fiber *to, yoke__hook
     struct yoke__fiber *me = w->fiber;
     struct handoff handoff = { .hook = hook, .arg = arg, .left = me, .to = to };
     me->strand = w->head.strand;
+    me->last = w;
     arrive(yoke__fiber_switch(me, to, &handoff));
 }
 
@@ -118,21 +123,100 @@ static void spare_hook(struct yoke__worker *w, struct yoke__fiber *left, void *a
 
 static struct yoke__fiber *take_ready(struct yoke__worker *w)
 {
-    void *fiber;
-    enum yoke__steal got;
-    while ((got = yoke__deque_steal(&w->ready, &fiber)) == YOKE__STEAL_LOST)
-        ;
-    if (got != YOKE__STEAL_GOT)
-        return NULL;
-    w->woken_run++;
+    struct yoke__fiber *fiber = yoke__ready_take(&w->ready);
+    if (fiber != NULL)
+        w->woken_run++;
     return fiber;
 }
 
-void yoke__suspend(yoke__hook hook, void *arg)
+/* Something pinned here, or injected. */
+static bool any_node(struct yoke__worker *w)
+{
+    return w->pinned != NULL || !yoke__inbox_empty(&w->inbox) || yoke__injected_any(w->rt);
+}
+
+bool yoke__worker_others_wait(struct yoke__worker *w)
+{
+    return yoke__ready_any(&w->ready) || any_node(w);
+}
+
+/* After a row of woken fibers. The first one since the poll was left sets the time. */
+static bool look_is_due(struct yoke__worker *w)
+{
+    if (!yoke__service_has_poll(&w->rt->service))
+        return false;
+    int64_t now = (int64_t)yoke__os_now();
+    if (w->look_at == 0)
+        w->look_at = now + LOOK_NS;
+    return now >= w->look_at;
+}
+
+/* The next woken fiber, for going on with it straight on; NULL: there is none, or it is the turn of others. */
+static struct yoke__fiber *next_woken(struct yoke__worker *w)
+{
+    if (yoke__unlikely(w->woken_run >= WOKEN_IN_A_ROW)) {
+        if (yoke__deque_any(&w->head.deque) || any_node(w) || look_is_due(w))
+            return NULL;
+        w->woken_run = 0;
+    }
+    return take_ready(w);
+}
+
+static void exchange_hook(struct yoke__worker *w, struct yoke__fiber *left, void *arg)
+{
+    (void)left;
+    (void)arg;
+    yoke__ready_leave(&w->ready);
+    yoke__wake_one(w->rt);
+}
+
+static void yield_hook(struct yoke__worker *w, struct yoke__fiber *left, void *arg)
+{
+    (void)arg;
+    yoke__ready_on(w, left);
+}
+
+int yoke__worker_yield(struct yoke__worker *w)
+{
+    struct yoke__fiber *to;
+    if (yoke__unlikely(w->fiber->nosuspend != NULL))
+        yoke__nosuspend_report(w, "yield");
+    yoke__worker_flush(w);
+    if (yoke__likely(w->woken_run < WOKEN_IN_A_ROW && w->fiber->pin == NULL && !yoke__anybody_idle(w->rt)) &&
+        (to = yoke__ready_exchange(&w->ready, w->fiber)) != NULL) {
+        w->woken_run++;
+        switch_to(w, to, exchange_hook, NULL);
+        return 0;
+    }
+    to = next_woken(w);
+    if (to == NULL) {
+        if (!yoke__deque_any(&w->head.deque) && !yoke__worker_others_wait(w) && !w->rt->migrate)
+            return 0;
+        to = take_spare(w);
+        if (yoke__unlikely(to == NULL))
+            return -ENOMEM;
+    }
+    switch_to(w, to, yield_hook, NULL);
+    return 0;
+}
+
+void yoke__worker_thin_out(struct yoke__worker *w)
+{
+    struct yoke__fiber *to = w->fiber->pin == NULL && w->fiber->nosuspend == NULL ? take_spare(w) : NULL;
+    if (to == NULL)
+        return;
+    yoke__worker_flush(w);
+    w->thinning = THIN_OUT;
+    switch_to(w, to, yield_hook, NULL);
+}
+
+void yoke__suspend(yoke__hook hook, void *arg, const char *what)
 {
     struct yoke__worker *w = yoke__self();
+    if (yoke__unlikely(w->fiber->nosuspend != NULL))
+        yoke__nosuspend_report(w, what);
     yoke__worker_flush(w);
-    struct yoke__fiber *to = w->woken_run < WOKEN_IN_A_ROW ? take_ready(w) : NULL;
+    struct yoke__fiber *to = next_woken(w);
     if (to == NULL)
         to = take_spare(w);
     if (yoke__unlikely(to == NULL))
@@ -153,36 +237,38 @@ void yoke__runtime_post(struct yoke_runtime *rt, struct yoke__node *node)
 {
     yoke__inbox_push(&rt->inject, node);
     yoke__fence_seq(); /* store-load against yoke__park(): the push, then the look for sleepers */
-    yoke__wake_one(rt);
+    if (yoke__unlikely(rt->migrate))
+        yoke__wake_all(rt); /* not everybody may take it: see take_injected() */
+    else
+        yoke__wake_one(rt);
 }
 
-void yoke__ready_on(struct yoke__worker *w, struct yoke__fiber *fiber)
+static void inject(struct yoke_runtime *rt, struct yoke__fiber *fiber)
 {
-    if (yoke__unlikely(fiber->pin != NULL)) {
-        fiber->node.kind = YOKE__NODE_FIBER;
-        yoke__worker_post(fiber->pin, &fiber->node);
-        return;
-    }
-    if (yoke__unlikely(yoke__deque_push_public(&w->ready, fiber) < 0)) { /* no memory to grow: the inbox needs none */
-        fiber->node.kind = YOKE__NODE_FIBER;
-        yoke__runtime_post(w->rt, &fiber->node);
-        return;
-    }
-    yoke__wake_one(w->rt);
-}
-
-void yoke__ready(struct yoke_runtime *rt, struct yoke__fiber *fiber)
-{
-    struct yoke__worker *w = yoke__self();
-    if (w != NULL && w->rt == rt) {
-        yoke__ready_on(w, fiber);
-        return;
-    }
     fiber->node.kind = YOKE__NODE_FIBER;
     if (fiber->pin != NULL)
         yoke__worker_post(fiber->pin, &fiber->node);
     else
         yoke__runtime_post(rt, &fiber->node);
+}
+
+void yoke__ready_on(struct yoke__worker *w, struct yoke__fiber *fiber)
+{
+    /* no memory to grow: the inbox needs none */
+    if (yoke__unlikely(fiber->pin != NULL || w->rt->migrate) ||
+        yoke__unlikely(yoke__ready_push(&w->ready, fiber, yoke__anybody_idle(w->rt)) < 0))
+        inject(w->rt, fiber);
+    else
+        yoke__wake_one(w->rt);
+}
+
+void yoke__ready(struct yoke_runtime *rt, struct yoke__fiber *fiber)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w != NULL && w->rt == rt)
+        yoke__ready_on(w, fiber);
+    else
+        inject(rt, fiber);
 }
 
 void yoke__ready_list(struct yoke_runtime *rt, struct yoke__fiber *first)
@@ -192,11 +278,6 @@ void yoke__ready_list(struct yoke_runtime *rt, struct yoke__fiber *first)
         first = fiber->next;
         yoke__ready(rt, fiber);
     }
-}
-
-bool yoke__worker_others_wait(struct yoke__worker *w)
-{
-    return yoke__deque_any(&w->ready) || w->pinned != NULL || !yoke__inbox_empty(&w->inbox) || !yoke__inbox_empty(&w->rt->inject);
 }
 
 /* ---- running ---------------------------------------------------------------------------------------------------------- */
@@ -210,7 +291,7 @@ void yoke__worker_flush(struct yoke__worker *w)
     w->batch = NULL;
     w->batched = 0;
     if (n > 0) {
-        struct yoke__fiber *owner = yoke__group_ended(group, n);
+        struct yoke__fiber *owner = yoke__group_ended(w->rt, group, n);
         if (owner != NULL)
             yoke__ready(w->rt, owner);
     }
@@ -226,20 +307,35 @@ static void count_end(struct yoke__worker *w, struct yoke__group *group)
     w->batched++;
 }
 
+static struct yoke__worker *call_task(struct yoke__worker *w, struct yoke__task *task)
+{
+    bool pinned = task->flags & YOKE__TASK_PINNED;
+    if (pinned)
+        w->fiber->pin = w;
+    w = yoke__task_call(w, task);
+    w->head.strand = NULL;
+    if (pinned)
+        w->fiber->pin = NULL;
+    return w;
+}
+
 static void run_task(struct yoke__worker *w, struct yoke__task *task)
 {
     struct yoke__group *group = task->group;
     if (w->batch != group)
         yoke__worker_flush(w);
-    bool pinned = task->flags & YOKE__TASK_PINNED;
-    if (pinned)
-        w->fiber->pin = w;
-    yoke__task_call(w, task);
-    w = yoke__self();
-    w->head.strand = NULL;
-    if (pinned)
-        w->fiber->pin = NULL;
+    w = call_task(w, task);
     count_end(w, group);
+}
+
+static void run_service(struct yoke__worker *w, struct yoke__task *task)
+{
+    struct yoke__group *group = task->group;
+    yoke__worker_flush(w);
+    w = call_task(w, task);
+    struct yoke__fiber *owner = yoke__group_service_ended(group);
+    if (owner != NULL)
+        yoke__ready(w->rt, owner);
 }
 
 /* The root: it has no group; its end is the run's. */
@@ -249,20 +345,31 @@ static void run_main(struct yoke__worker *w, struct yoke__task *task)
     struct yoke__strand strand;
     yoke__task_strand(&strand, task, &rt->root);
     w->head.strand = &strand.head;
-    int rc = yoke__task_finish(&strand, task->fn(task->arg));
-    if (rc < 0)
+    int body = yoke__task_finish(&strand, task->fn(task->arg));
+    yoke__scope_retire(rt, &rt->root); /* a signal that comes now is too late */
+    int rc = body == -ECANCELED && rt->root.cancel != YOKE__CANCEL_NONE ? rt->root.reason : body;
+    (void)yoke__stop_tell(rt, &rt->root, body);
+    bool deadlocked = yoke__load_acquire(&rt->deadlocked) != 0; /* pairs with yoke__deadlock_look(), which has reported it */
+    if (rc < 0 && !(deadlocked && body == -ECANCELED))
         yoke__fail_report(rt, task, rc, strand.fail != NULL && strand.fail->code == rc ? strand.fail : NULL);
     yoke__self()->head.strand = NULL;
-    rt->result = rc;
-    yoke__store_release(&rt->finished, 1); /* pairs with yoke__runtime_wait() */
+    rt->result = deadlocked ? -EDEADLK : rc;
+    yoke__store_release(&rt->finished, YOKE__FINISHED); /* pairs with runtime_end() in runtime.c */
     yoke__os_futex_wake(&rt->finished, 1);
+}
+
+/* What goes on there may take long, and has nothing to do with the ends counted here. */
+static void resume(struct yoke__worker *w, struct yoke__fiber *fiber)
+{
+    yoke__worker_flush(w);
+    switch_to(w, fiber, spare_hook, NULL);
 }
 
 static void run_node(struct yoke__worker *w, struct yoke__node *node)
 {
     switch ((enum yoke__node_kind)node->kind) {
     case YOKE__NODE_FIBER:
-        switch_to(w, yoke__container(node, struct yoke__fiber, node), spare_hook, NULL);
+        resume(w, yoke__container(node, struct yoke__fiber, node));
         return;
     case YOKE__NODE_TASK: {
         struct yoke__task *task = yoke__container(node, struct yoke__task, node);
@@ -273,14 +380,18 @@ static void run_node(struct yoke__worker *w, struct yoke__node *node)
         return;
     }
     case YOKE__NODE_POST: {
+        yoke__worker_flush(w);
         struct yoke__group *group = yoke__post_run(w, node);
         w = yoke__self();
         w->head.strand = NULL;
         count_end(w, group);
         return;
     }
+    case YOKE__NODE_SERVICE:
+        run_service(w, yoke__container(node, struct yoke__task, node));
+        return;
     case YOKE__NODE_SIGNAL:
-        yoke__scope_cancel(w->rt, &w->rt->root, YOKE__CANCEL_SHUTDOWN, -ECANCELED, NULL);
+        yoke__signal_arrived(w->rt, node);
         return;
     }
 }
@@ -311,53 +422,137 @@ static bool any_found(const struct found *f)
     return f->fiber != NULL || f->item != NULL || f->node != NULL;
 }
 
-/* Injected work comes as a batch: one is for now, the rest is made visible to all. */
-static struct yoke__node *take_injected(struct yoke__worker *w)
+/* May this worker run it? `started`: it has no stack to begin a task on. */
+static bool fits(const struct yoke__worker *w, struct yoke__node *node, bool started)
 {
-    struct yoke__node *node = yoke__inbox_take(&w->rt->inject);
-    if (node == NULL)
-        return NULL;
-    struct yoke__node *rest = yoke__node_next(node);
-    while (rest != NULL) {
-        struct yoke__node *next = yoke__node_next(rest);
-        if (rest->kind == YOKE__NODE_FIBER)
-            yoke__ready_on(w, yoke__container(rest, struct yoke__fiber, node));
-        else
-            yoke__runtime_post(w->rt, rest);
-        rest = next;
+    if (node->kind != YOKE__NODE_FIBER)
+        return !started || node->kind == YOKE__NODE_SIGNAL;
+    const struct yoke__fiber *fiber = yoke__container(node, struct yoke__fiber, node);
+    return yoke__likely(!w->rt->migrate) || fiber->pin != NULL || fiber->last != w;
+}
+
+/* Takes the first that fits out of the list. */
+static struct yoke__node *unlink_node(const struct yoke__worker *w, struct yoke__node **list, bool started)
+{
+    struct yoke__node *before = NULL, *node = *list;
+    while (node != NULL && !fits(w, node, started)) {
+        before = node;
+        node = yoke__node_next(node);
     }
+    if (before != NULL && node != NULL)
+        before->entry.next = node->entry.next;
+    else if (node != NULL)
+        *list = yoke__node_next(node);
     return node;
 }
 
-static struct yoke__node *take_pinned(struct yoke__worker *w)
+/* The same from a list and then an inbox, whose rest is added to the list. Whoever calls is alone with the list. */
+static struct yoke__node *take_node(const struct yoke__worker *w, struct yoke__node **list, struct yoke__inbox *inbox, bool started)
 {
-    if (w->pinned == NULL)
-        w->pinned = yoke__inbox_take(&w->inbox);
-    struct yoke__node *node = w->pinned;
-    if (node != NULL)
-        w->pinned = yoke__node_next(node);
+    struct yoke__node *node = unlink_node(w, list, started);
+    if (node != NULL || yoke__inbox_empty(inbox))
+        return node;
+    struct yoke__node *last = *list, *rest = yoke__inbox_take(inbox);
+    node = unlink_node(w, &rest, started);
+    while (last != NULL && yoke__node_next(last) != NULL)
+        last = yoke__node_next(last);
+    if (last == NULL)
+        *list = rest;
+    else
+        last->entry.next = rest != NULL ? &rest->entry : NULL;
     return node;
+}
+
+/*
+ * What was injected is taken from the inbox as a whole, and kept for all in a list. Between the two a parker may see neither: so
+ * whoever leaves something in the list looks for sleepers.
+ *
+ * With `migrate` every woken fiber that is not pinned comes this way, and any worker may take it but the one that left it. So each
+ * injection wakes all who sleep, and a parker's second look is at what it may take itself (yoke__injected_for), under the lock, so that it
+ * sees list and inbox together. Either the pusher finds the parker's bit and wakes it, or the parker finds the push: nobody sleeps while
+ * there is something for it, and nobody stays awake for what is others' to take.
+ */
+static struct yoke__node *take_injected(struct yoke__worker *w, bool started)
+{
+    struct yoke_runtime *rt = w->rt;
+    if (yoke__likely(!yoke__injected_any(rt)))
+        return NULL;
+    yoke__lock_acquire(&rt->injected_lock);
+    struct yoke__node *rest = rt->injected, *node = take_node(w, &rest, &rt->inject, started);
+    yoke__store_seq(&rt->injected, rest); /* store-load against yoke__park() */
+    yoke__lock_release(&rt->injected_lock);
+    w->woken_run++;
+    if (rest != NULL && !rt->migrate)
+        yoke__wake_one(rt);
+    return node;
+}
+
+bool yoke__injected_for(struct yoke__worker *w)
+{
+    struct yoke_runtime *rt = w->rt;
+    if (yoke__likely(!rt->migrate))
+        return yoke__injected_any(rt);
+    yoke__lock_acquire(&rt->injected_lock);
+    struct yoke__node *list = rt->injected, *node = take_node(w, &list, &rt->inject, false);
+    if (node != NULL) { /* back to the front */
+        node->entry.next = list != NULL ? &list->entry : NULL;
+        list = node;
+    }
+    yoke__store_seq(&rt->injected, list); /* as in take_injected() */
+    yoke__lock_release(&rt->injected_lock);
+    return node != NULL;
+}
+
+static struct yoke__node *take_pinned(struct yoke__worker *w, bool started)
+{
+    return take_node(w, &w->pinned, &w->inbox, started);
+}
+
+/* What has come while those were run for whom the poll was left? */
+static void look_for_events(struct yoke__worker *w)
+{
+    struct yoke__fiber *woken = NULL;
+    w->look_at = 0;
+    yoke__service_look(&w->rt->service, w, &woken);
+    yoke__ready_list(w->rt, woken);
 }
 
 static struct found find_here(struct yoke__worker *w)
 {
     struct found f = { NULL, NULL, NULL };
-    uint32_t tick = ++w->tick;
-    if (yoke__unlikely(tick % 61 == 0) && (f.node = take_injected(w)) != NULL)
+    if ((f.node = take_pinned(w, false)) != NULL)
         return f;
-    if ((f.node = take_pinned(w)) != NULL)
-        return f;
+    if (yoke__unlikely(w->thinning > 0)) {
+        w->thinning--;
+        if ((f.item = yoke__deque_pop(&w->head.deque)) != NULL)
+            return f;
+        w->thinning = 0;
+    }
     if (yoke__unlikely(w->woken_run >= WOKEN_IN_A_ROW)) {
         w->woken_run = 0;
+        if (look_is_due(w))
+            look_for_events(w);
         if ((f.item = yoke__deque_pop(&w->head.deque)) != NULL)
             return f;
     }
+    bool injected_first = ++w->turn % 2 == 0;
+    if (injected_first && (f.node = take_injected(w, false)) != NULL)
+        return f;
     if ((f.fiber = take_ready(w)) != NULL)
         return f;
-    if ((f.item = yoke__deque_pop(&w->head.deque)) != NULL)
+    if (!injected_first && (f.node = take_injected(w, false)) != NULL)
         return f;
-    f.node = take_injected(w);
+    f.item = yoke__deque_pop(&w->head.deque);
     return f;
+}
+
+/* A fiber that waits for another worker. *again: worth another look at once. */
+static struct yoke__fiber *rob_woken(struct yoke__worker *victim, bool *again)
+{
+    void *got;
+    enum yoke__steal how = yoke__deque_steal(&victim->ready.public, &got);
+    *again |= how == YOKE__STEAL_LOST;
+    return how == YOKE__STEAL_GOT ? got : NULL;
 }
 
 /* One victim. *again: worth another look at once; *hidden: it has work that it keeps private. */
@@ -379,16 +574,8 @@ static struct found rob(struct yoke__worker *victim, bool *again, bool *hidden)
     case YOKE__STEAL_EMPTY:
         break;
     }
-    switch (yoke__deque_steal(&victim->ready, &got)) {
-    case YOKE__STEAL_GOT:
-        f.fiber = got;
-        break;
-    case YOKE__STEAL_LOST:
-        *again = true;
-        break;
-    default:
-        break;
-    }
+    *hidden |= yoke__ready_hidden(&victim->ready);
+    f.fiber = rob_woken(victim, again);
     return f;
 }
 
@@ -427,6 +614,16 @@ static void raise_all(struct yoke__worker *w)
             yoke__deque_raise(&w->rt->workers[i]->head.deque);
 }
 
+/* A fiber that another worker keeps to itself. */
+static struct yoke__fiber *rob_a_ring(struct yoke__worker *w)
+{
+    struct yoke__fiber *fiber = NULL;
+    for (int i = 0; i < w->rt->nworkers && fiber == NULL; i++)
+        if (i != w->index)
+            fiber = yoke__ready_rob(&w->rt->workers[i]->ready, &w->ready);
+    return fiber;
+}
+
 static void relax(void)
 {
     for (int i = 0; i < 32; i++)
@@ -455,12 +652,28 @@ static struct found search(struct yoke__worker *w)
         } else if (w->asked_since == 0) {
             w->asked_since = now;
         } else if (now - w->asked_since >= ASK_NS) {
-            raise_all(w);
             w->asked_since = now;
+            raise_all(w);
+            if ((f.fiber = rob_a_ring(w)) != NULL)
+                return f;
             continue;
         }
         relax();
     }
+}
+
+/*
+ * One look around, if it is not worth searching for longer: there is a poll to sleep in, or nobody else runs who could make work. What
+ * comes next most likely comes from the poll then. True: nothing is there.
+ */
+static bool nothing_but_the_poll(struct yoke__worker *w, struct found *f)
+{
+    bool again = false, hidden = false;
+    struct yoke_runtime *rt = w->rt;
+    if (w->searching || (!yoke__service_poll_free(&rt->service) && yoke__load_relaxed(&rt->parked) < rt->nworkers - 1))
+        return false;
+    *f = rob_all(w, &again, &hidden);
+    return !any_found(f) && !again && !hidden;
 }
 
 static struct found find_work(struct yoke__worker *w)
@@ -470,19 +683,45 @@ static struct found find_work(struct yoke__worker *w)
         return f;
     yoke__worker_flush(w);
     for (;;) {
-        if (yoke__search_begin(w)) {
+        if (!nothing_but_the_poll(w, &f) && !any_found(&f) && yoke__search_begin(w))
             f = search(w);
+        if (any_found(&f) || yoke__load_acquire(&w->rt->stopping) != 0) { /* pairs with yoke__runtime_end() */
+            yoke__search_end(w);
+            return f;
+        }
+        struct yoke__fiber *woken = yoke__park(w);
+        w->look_at = 0;
+        if (woken != NULL) {
+            if (woken->pin == NULL && !w->rt->migrate) {
+                f.fiber = woken;
+                woken = woken->next;
+            }
+            yoke__ready_list(w->rt, woken);
+            if (f.fiber == NULL)
+                f = find_here(w);
             if (any_found(&f)) {
                 yoke__search_end(w);
                 return f;
             }
         }
-        if (yoke__load_acquire(&w->rt->stopping) != 0) { /* pairs with yoke__runtime_end() */
-            yoke__search_end(w);
-            return f;
-        }
-        yoke__park(w);
     }
+}
+
+/* For a worker without a stack to run a loop on: what needs none, because it has one. */
+static struct found find_started(struct yoke__worker *w)
+{
+    struct found f = { NULL, NULL, NULL };
+    bool again;
+    if ((f.node = take_pinned(w, true)) != NULL || (f.fiber = take_ready(w)) != NULL || (f.node = take_injected(w, true)) != NULL)
+        return f;
+    do {
+        again = false;
+        for (int i = 0; i < w->rt->nworkers && f.fiber == NULL; i++)
+            f.fiber = rob_woken(w->rt->workers[i], &again);
+    } while (f.fiber == NULL && again);
+    if (f.fiber == NULL)
+        f.fiber = rob_a_ring(w);
+    return f;
 }
 
 /* ---- the loop --------------------------------------------------------------------------------------------------------- */
@@ -499,7 +738,7 @@ static void loop(void *handoff)
         if (f.item != NULL)
             run_item(w, f.item);
         else if (f.fiber != NULL)
-            switch_to(w, f.fiber, spare_hook, NULL);
+            resume(w, f.fiber);
         else if (f.node != NULL)
             run_node(w, f.node);
         else
@@ -515,30 +754,25 @@ void *yoke__worker_main(void *worker)
     yoke__fiber_adopt_thread(&w->native);
     w->fiber = &w->native;
     void *signal_stack = NULL;
-    if (rt->config.overflow_handler && yoke__overflow_enter_thread(&signal_stack) < 0)
-        yoke__report(rt, "worker %d: no memory for an alternate signal stack: overflows will not be reported", w->index);
-    int rc = w->cpus == NULL ? 0 : yoke__os_bind_self(w->cpus, sizeof *w->cpus);
+    int rc = rt->config.overflow_handler ? yoke__overflow_enter_thread(&signal_stack) : 0;
+    if (rc < 0)
+        yoke__report(rt, "worker %d has no alternate signal stack, its overflows will not be reported: %s", w->index, yoke__code_text(rc).text);
+    rc = w->cpus == NULL ? 0 : yoke__os_bind_self(w->cpus, sizeof *w->cpus);
     if (rc < 0)
         yoke__report(rt, "worker %d could not be bound: %s", w->index, yoke__code_text(rc).text);
     /* acquire: pairs with yoke__runtime_end() */
     while (yoke__load_acquire(&rt->stopping) == 0) {
-        struct yoke__fiber *to = take_spare(w);
-        if (to == NULL)
-            to = take_ready(w);
-        if (to == NULL) {
-            struct yoke__node *node = yoke__inbox_empty(&rt->inject) ? NULL : take_injected(w);
-            if (node != NULL && node->kind == YOKE__NODE_FIBER)
-                to = yoke__container(node, struct yoke__fiber, node);
-            else if (node != NULL)
-                yoke__inbox_push(&rt->inject, node);
+        struct found f = { .fiber = take_spare(w) };
+        if (f.fiber == NULL)
+            f = find_started(w);
+        if (f.fiber != NULL) {
+            resume(w, f.fiber);
+        } else if (f.node != NULL) {
+            run_node(w, f.node);
+        } else { /* no memory for a stack, and nothing to resume: nobody tells when there is memory again */
+            uint32_t never = 0;
+            yoke__os_futex_wait(&never, 0, yoke__os_now() + NO_STACK_RETRY_NS);
         }
-        if (to != NULL) {
-            switch_to(w, to, spare_hook, NULL);
-            continue;
-        }
-        /* No memory for a stack, and nothing to resume: nobody tells when there is memory again. */
-        uint32_t never = 0;
-        yoke__os_futex_wait(&never, 0, yoke__os_now() + NO_STACK_RETRY_NS);
     }
     yoke__overflow_leave_thread(signal_stack);
     yoke__set_self(NULL);
@@ -552,25 +786,25 @@ int yoke__worker_create(struct yoke_runtime *rt, int index)
         return -ENOMEM;
     *w = (struct yoke__worker){ .rt = rt, .index = index, .random = 2463534242u + (uint32_t)index * 7919u };
     w->head.epoch = &rt->epoch;
-    w->run_id = rt->run_id;
+    w->head.parked = &rt->parked;
+    w->head.run_id = rt->run_id;
     yoke__inbox_init(&w->inbox);
-    int rc = yoke__deque_init(&w->head.deque, !rt->membarrier);
-    if (rc == 0 && (rc = yoke__deque_init(&w->ready, !rt->membarrier)) < 0)
-        yoke__deque_destroy(&w->head.deque);
+    int rc = yoke__block_cache_init(&rt->blocks, &w->head.blocks);
+    if (rc == 0)
+        rc = yoke__deque_init(&w->head.deque, !rt->membarrier);
+    if (rc == 0)
+        rc = yoke__ready_init(&w->ready, rt->membarrier);
+    if (rc == 0 && (w->spare = yoke__fiber_create(&rt->stacks, loop)) == NULL)
+        rc = -ENOMEM;
     if (rc < 0) {
+        yoke__deque_destroy(&w->head.deque);
+        yoke__ready_destroy(&w->ready);
         yoke__os_free(w);
         return rc;
     }
     yoke__deque_set_base(&w->head.deque, YOKE__FORK_QUEUED + ((int64_t)(index + 1) << 48)); /* no index twice in the runtime: fork.c */
     if (rt->config.debug)
         yoke__deque_slow_only(&w->head.deque);
-    w->spare = yoke__fiber_create(&rt->stacks, loop);
-    if (w->spare == NULL) {
-        yoke__deque_destroy(&w->head.deque);
-        yoke__deque_destroy(&w->ready);
-        yoke__os_free(w);
-        return -ENOMEM;
-    }
     w->spares = 1;
     rt->workers[index] = w;
     return 0;
@@ -584,6 +818,6 @@ void yoke__worker_destroy(struct yoke__worker *w)
         yoke__fiber_retire(fiber);
     }
     yoke__deque_destroy(&w->head.deque);
-    yoke__deque_destroy(&w->ready);
+    yoke__ready_destroy(&w->ready);
     yoke__os_free(w);
 }

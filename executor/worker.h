@@ -16,8 +16,28 @@ void *yoke__worker_main(void *worker);
 /* What runs on the next stack once this one has been left; it may publish the fiber, and copies what it needs before it does. */
 typedef void (*yoke__hook)(struct yoke__worker *w, struct yoke__fiber *left, void *arg);
 
-/* Leaves the current stack; returns when somebody has made the fiber runnable and a worker resumes it. */
-void yoke__suspend(yoke__hook hook, void *arg);
+/* Lets others run that wait for this worker, if any do, and comes back after them. 0 or -ENOMEM. */
+int yoke__worker_yield(struct yoke__worker *w);
+
+/* So many tasks wait in its deque that more would only take memory. */
+#ifdef YOKE_SHRUNKEN
+enum { YOKE__OVERFULL = 256 };
+#else
+enum { YOKE__OVERFULL = 8192 };
+#endif
+static inline bool yoke__worker_overfull(const struct yoke__worker *w)
+{
+    return w->head.deque.bottom - yoke__load_relaxed(&w->head.deque.top) >= YOKE__OVERFULL; /* a hint */
+}
+
+/*
+ * Lets some of them run first, and anybody go on with the caller meanwhile, who may come back on another worker. Without effect if the caller is
+ * pinned or must not suspend, or there is no stack for it.
+ */
+void yoke__worker_thin_out(struct yoke__worker *w);
+
+/* Leaves the current stack; returns when somebody has made the fiber runnable and a worker resumes it. `what` is waited for, in words. */
+void yoke__suspend(yoke__hook hook, void *arg, const char *what);
 
 /* True if a stack to leave to is at hand, so that a wait that begins now cannot fail for want of one. */
 bool yoke__worker_reserve(struct yoke__worker *w);
@@ -37,6 +57,15 @@ void yoke__worker_post(struct yoke__worker *w, struct yoke__node *node);
 
 /* To all workers, from any thread or signal handler. */
 void yoke__runtime_post(struct yoke_runtime *rt, struct yoke__node *node);
+
+/* True if something that other threads brought waits for a worker. */
+static inline bool yoke__injected_any(struct yoke_runtime *rt)
+{
+    return yoke__load_relaxed(&rt->injected) != NULL || !yoke__inbox_empty(&rt->inject); /* exact after the barrier in yoke__park() */
+}
+
+/* True if some of it is for this worker. */
+bool yoke__injected_for(struct yoke__worker *w);
 
 /* Tells what this worker has counted for its batch of completions. */
 void yoke__worker_flush(struct yoke__worker *w);

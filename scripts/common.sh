@@ -31,7 +31,7 @@ need_packages() {
 }
 
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libck-dev libhwloc-dev libinih-dev libssl-dev)
-test_packages=("${build_packages[@]}" g++ clang libclang-rt-14-dev libcmocka-dev valgrind coreutils findutils util-linux spin)
+test_packages=("${build_packages[@]}" g++ clang libclang-rt-14-dev libcmocka-dev valgrind coreutils findutils util-linux spin curl wrk)
 
 # build PRESET [CMAKE OPTION...]: configures and builds, quietly unless it fails.
 build() {

@@ -98,6 +98,24 @@ static void binding(void **state)
     every_call_fails_once(YOKE__OS_BIND, EPERM, false); /* said, and gone on without */
 }
 
+static void what_the_service_thread_could_not_have_is_shown(void **state)
+{
+    (void)state;
+    int value = 7;
+    yoke__os_fault_set(YOKE__OS_BIND, -1, EPERM);
+    yoke__os_fault_set(YOKE__OS_SLICE, -1, ENOSYS);
+    setenv("YOKE_SHOW_CONFIG", "1", 1);
+    assert_int_equal(run_with(give, &value, OPTIONS(.workers = 1, .reactor_bind = "pu:0")), 7);
+    unsetenv("YOKE_SHOW_CONFIG");
+    yoke__os_fault_clear();
+    const char *at = strstr(reports, "reactor_bind = ");
+    assert_non_null(at);
+    assert_non_null(strstr(at, "not in effect: Operation not permitted"));
+    at = strstr(reports, "slice = ");
+    assert_non_null(at);
+    assert_non_null(strstr(at, "not in effect: Function not implemented"));
+}
+
 static void without_any_of_the_optional_calls(void **state)
 {
     (void)state;
@@ -135,6 +153,7 @@ int main(void)
         cmocka_unit_test(guards),
         cmocka_unit_test(membarrier),
         cmocka_unit_test(binding),
+        cmocka_unit_test(what_the_service_thread_could_not_have_is_shown),
         cmocka_unit_test(without_any_of_the_optional_calls),
         cmocka_unit_test(a_feature_switched_off_makes_no_call),
     };

@@ -3,10 +3,11 @@
  *
  * A parker announces itself (bit, count), leaves the searchers, and after a full barrier looks at the work once more; a pusher publishes and
  * then looks for sleepers, but only if nobody searches. The real pusher has no barrier of its own: the parker's membarrier(2) puts one into
- * it; here both have a seq_cst fence, which is what that amounts to. Invariant: no item stays while everybody sleeps.
+ * it; here both have a seq_cst fence, which is what that amounts to. Who takes the last item ends the run and wakes everybody. Invariant:
+ * nobody sleeps for ever.
  *
- * Run by the tests as threads, many times. With GenMC: genmc -- -DGENMC park.c
- * Caught when broken: the second look left out; the searcher's count given back after the second look.
+ * Run by the tests as threads, many times. With GenMC: genmc --check-liveness -- -DGENMC park.c (without the option a sleep that nobody ends
+ * is not told). Caught when broken: the second look or either fence left out; the searcher's count given back after the second look.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -49,12 +50,22 @@ static void wake_one(void)
     }
 }
 
+static void wake_all(void)
+{
+    for (int i = 0; i < PARKERS; i++)
+        if (claim(i)) {
+            atomic_fetch_add(&searching, 1);
+            atomic_store_explicit(&asleep[i], 0, memory_order_release);
+        }
+}
+
 static int take(void)
 {
     int n = atomic_load(&items);
-    while (n > 0)
+    for (int i = 0; i < ITEMS && n > 0; i++) /* it fails when another has taken one */
         if (atomic_compare_exchange_strong(&items, &n, n - 1)) {
-            atomic_fetch_add(&taken, 1);
+            if (atomic_fetch_add(&taken, 1) == ITEMS - 1)
+                wake_all();
             return 1;
         }
     return 0;
@@ -69,6 +80,22 @@ static void *push(void *arg)
         wake_one();
     }
     return NULL;
+}
+
+static void sleep_here(int me)
+{
+#ifdef GENMC
+    while (atomic_load_explicit(&asleep[me], memory_order_acquire) != 0)
+        ;
+#else
+    for (long spins = 0; atomic_load_explicit(&asleep[me], memory_order_acquire) != 0; spins++) {
+        IDLE();
+        if (spins > 20000000) {
+            printf("parker %d sleeps beside %d items\n", me, atomic_load(&items));
+            exit(1);
+        }
+    }
+#endif
 }
 
 static void *park(void *arg)
@@ -91,25 +118,12 @@ static void *park(void *arg)
         atomic_fetch_sub(&searching, 1);
         counted = 0;
         atomic_thread_fence(memory_order_seq_cst);
-        if (atomic_load_explicit(&items, memory_order_acquire) > 0 && claim(me)) {
+        if ((atomic_load_explicit(&items, memory_order_acquire) > 0 || atomic_load(&taken) == ITEMS) && claim(me)) {
             atomic_fetch_add(&searching, 1);
             counted = 1;
             continue;
         }
-#ifdef GENMC
-        if (atomic_load(&taken) == ITEMS)
-            return NULL;
-        while (atomic_load_explicit(&asleep[me], memory_order_acquire) != 0) /* blocks for good: a lost wake-up, told as such */
-            ;
-#else
-        for (long spins = 0; atomic_load_explicit(&asleep[me], memory_order_acquire) != 0 && atomic_load(&taken) < ITEMS; spins++) {
-            IDLE();
-            if (spins > 20000000) {
-                printf("parker %d sleeps beside %d items\n", me, atomic_load(&items));
-                exit(1);
-            }
-        }
-#endif
+        sleep_here(me);
         counted = 1; /* whoever woke us has counted us */
     }
     return NULL;

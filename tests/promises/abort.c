@@ -1,35 +1,5 @@
 /* What ends a program: broken invariants, told with the tree of tasks. Each case runs in a child process. */
-#include "support.h"
-
-#include <signal.h>
-#include <sys/wait.h>
-
-static char output[65536];
-
-/* Runs body in a child process; its stderr is in `output`; returns the wait status. */
-static int in_child(void (*body)(void))
-{
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        dup2(ends[1], 2);
-        close(ends[0]);
-        body();
-        _exit(0);
-    }
-    close(ends[1]);
-    size_t have = 0;
-    ssize_t n;
-    while ((n = read(ends[0], output + have, sizeof output - 1 - have)) > 0)
-        have += (size_t)n;
-    output[have] = '\0';
-    close(ends[0]);
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return status;
-}
+#include "child.h"
 
 static int nothing(void *arg)
 {
@@ -105,11 +75,58 @@ static void a_fork_joined_twice_is_found_in_debug_mode(void **state)
     assert_non_null(strstr(output, "joins a fork twice"));
 }
 
+/* ---- hard_after ---- */
+
+static int ignore_everything(void *arg)
+{
+    (void)arg;
+    YOKE_SCOPE(shield, .shield = true);
+    return yoke_scope_close(shield, yoke_sleep_until(YOKE_NEVER));
+}
+
+static int stop_in_vain(void *arg)
+{
+    YOKE_GROUP(g, .name = "stubborn", .grace = YOKE_MS(1), .hard_after = *(int64_t *)arg);
+    check_int(yoke_spawn_ptr_with(g, (.name = "deaf"), ignore_everything, NULL), 0);
+    check_int(yoke_group_stop(g), 0);
+    return yoke_group_close(g, 0);
+}
+
+static void run_in_vain(void)
+{
+    int64_t after = YOKE_MS(20);
+    int rc = yoke_run(stop_in_vain, &after, YOKE_OPTIONS(.workers = 2));
+    (void)rc;
+}
+
+/* The runtime's own, which the group does not override. */
+static void run_in_vain_by_option(void)
+{
+    int64_t inherited = 0;
+    int rc = yoke_run(stop_in_vain, &inherited, YOKE_OPTIONS(.workers = 1, .hard_after = YOKE_MS(20)));
+    (void)rc;
+}
+
+static void who_does_not_stop_is_dumped_and_aborted_if_asked_for(void **state)
+{
+    (void)state;
+    void (*const cases[])(void) = { run_in_vain, run_in_vain_by_option };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int status = in_child(cases[i]);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+        assert_non_null(strstr(output, "'stubborn'"));
+        assert_non_null(strstr(output, "have not ended 20 ms after"));
+        assert_non_null(strstr(output, "task 'deaf'")); /* the tree */
+        assert_non_null(strstr(output, "past its grace"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fork_not_joined_is_found_in_debug_mode),
         cmocka_unit_test(a_fork_joined_twice_is_found_in_debug_mode),
+        cmocka_unit_test(who_does_not_stop_is_dumped_and_aborted_if_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

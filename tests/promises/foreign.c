@@ -84,6 +84,13 @@ static int block_at_gate(void *arg)
     return *result;
 }
 
+static int block_and_go_on(void *arg)
+{
+    int *result = arg;
+    *result = yoke_blocking(wait_at_gate, NULL);
+    return 0;
+}
+
 static int block_behind(void *arg)
 {
     int *result = arg;
@@ -143,6 +150,37 @@ static int abandon(void *arg)
     return yoke_group_close(g, 0);
 }
 
+/* An abandonable job that no thread has taken yet is never called, and its argument is released at once. */
+static int abandon_behind(void *arg)
+{
+    (void)arg;
+    int rc = yoke_blocking_with(YOKE_BLOCKING_USER, true, release, never_run, &released);
+    check_int(rc, -ECANCELED);
+    check_int(yoke_blocking_with(YOKE_BLOCKING_USER, true, release, never_run, &released), -ECANCELED); /* it need not even wait */
+    return rc;
+}
+
+static int abandon_queued(void *arg)
+{
+    int running = 0;
+    (void)arg;
+    entered = released = 0;
+    pthread_mutex_lock(&gate);
+    YOKE_GROUP(busy);
+    check_int(yoke_spawn_ptr(busy, block_and_go_on, &running), 0);
+    while (load(&entered) == 0)
+        check_int(yoke_sleep(YOKE_US(50)), 0);
+    YOKE_GROUP(g, .deadline = yoke_after(YOKE_MS(1)));
+    check_int(yoke_spawn_ptr(g, abandon_behind, NULL), 0);
+    check_int(yoke_group_close(g, 0), -ETIMEDOUT);
+    check_int(released, 2);
+    check_int(entered, 1); /* the only thread is still taken */
+    pthread_mutex_unlock(&gate);
+    check_int(yoke_group_close(busy, 0), 0);
+    check_int(running, 9);
+    return 0;
+}
+
 static void a_cancel_meets_blocking_jobs_as_promised(void **state)
 {
     (void)state;
@@ -150,6 +188,8 @@ static void a_cancel_meets_blocking_jobs_as_promised(void **state)
     assert_int_equal(run_with(abandon, NULL, OPTIONS(.workers = 1)), 0);
     assert_int_equal(entered, 2); /* the end of the run waited for it */
     assert_int_equal(released, 1);
+    assert_int_equal(run_with(abandon_queued, NULL, OPTIONS(.workers = 1, .pool_user = 1)), 0);
+    assert_int_equal(released, 2);
 }
 
 /* ---- posts ---- */
@@ -231,6 +271,77 @@ static void every_post_accepted_runs_once(void **state)
                 assert_int_equal(run(workers, receive, &early), 0);
 }
 
+/* A post takes room in a limited group, beyond the limit if need be; it never waits. */
+static int posts_inside, go_on;
+
+static int stay_inside(void *arg)
+{
+    (void)arg;
+    add(&posts_inside, 1);
+    while (load(&go_on) == 0)
+        check_int(yoke_yield(), 0);
+    add(&posts_inside, -1);
+    return 0;
+}
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int post_into_limited(void *arg)
+{
+    enum { MANY = 3 };
+    yoke_post_node nodes[MANY];
+    YOKE_SCOPED(yoke_token) token = NULL;
+    (void)arg;
+    posts_inside = go_on = 0;
+    YOKE_GROUP(g, .limit = 1);
+    check_int(yoke_token_acquire(&token, g), 0);
+    for (int i = 0; i < MANY; i++)
+        check_int(yoke_post(token, &nodes[i], stay_inside, NULL), 0);
+    while (load(&posts_inside) < MANY)
+        check_int(yoke_yield(), 0);
+    check_int(yoke_try_spawn_ptr(g, nothing, NULL), -EAGAIN); /* they are counted */
+    store(&go_on, 1);
+    check_int(yoke_spawn_ptr(g, nothing, NULL), 0); /* waits for the last of them */
+    check_int(load(&posts_inside), 0);
+    return yoke_group_close(g, 0);
+}
+
+static void a_post_takes_room_without_waiting(void **state)
+{
+    (void)state;
+    for (int workers = 1; workers <= 4; workers++)
+        assert_int_equal(run(workers, post_into_limited, NULL), 0);
+}
+
+static int acquire_token(void *arg)
+{
+    YOKE_GROUP(g);
+    check_int(yoke_token_acquire(arg, g), 0);
+    return yoke_group_close(g, 0);
+}
+
+static void a_token_may_outlive_group_and_runtime(void **state)
+{
+    (void)state;
+    yoke_token *token = NULL, *none;
+    yoke_post_node node;
+    assert_int_equal(run(2, acquire_token, &token), 0);
+    assert_non_null(token);
+    int count = 0;
+    assert_int_equal(yoke_post(token, &node, increment, &count), -ESHUTDOWN);
+    assert_int_equal(yoke_call(token, increment, &count), -ESHUTDOWN);
+    assert_int_equal(run(2, post_into_limited, NULL), 0); /* another runtime has nothing to do with it */
+    assert_int_equal(yoke_post(token, &node, increment, &count), -ESHUTDOWN);
+    assert_int_equal(count, 0);
+    yoke_token_release(token);
+    assert_int_equal(yoke_token_acquire(&none, (yoke_group){ 0 }), -ENOTRECOVERABLE); /* outside of a task */
+    assert_null(none);
+}
+
 /* ---- from a signal handler ---- */
 
 static yoke_token *signal_token;
@@ -276,25 +387,121 @@ static void a_signal_handler_may_post(void **state)
     sigaction(SIGUSR1, &before, NULL);
 }
 
-/* ---- options.signals ---- */
+/* ---- tokens acquired late, posts beyond the limit ---- */
 
-static int sleep_until_interrupted(void *arg)
+static yoke_token *offered;
+static int late_ran, late_posted;
+
+static int acquire_late(void *arg)
 {
-    (void)arg;
-    check_int(kill(getpid(), SIGINT), 0);
-    int rc = yoke_sleep_until(YOKE_NEVER);
-    check_int(rc, -ECANCELED);
-    return rc;
+    yoke_token *token;
+    check_int(yoke_token_acquire(&token, *(yoke_group *)arg), 0);
+    store(&offered, token);
+    return 0; /* and ends: the owner may be about to find that nothing is left */
 }
 
-static void the_first_signal_cancels_the_root(void **state)
+static void *post_to_offered(void *arg)
+{
+    static yoke_post_node node;
+    yoke_token *token;
+    while ((token = load(&offered)) == NULL)
+        sched_yield();
+    store((int *)arg, yoke_post(token, &node, increment, &late_ran));
+    yoke_token_release(token);
+    store(&late_posted, 1);
+    return NULL;
+}
+
+static int close_beside_tokens(void *arg)
+{
+    (void)arg;
+    for (int round = repetitions(300); round > 0; round--) {
+        pthread_t poster;
+        int rc = 0;
+        offered = NULL;
+        late_ran = late_posted = 0;
+        check_int(pthread_create(&poster, NULL, post_to_offered, &rc), 0);
+        YOKE_GROUP(g);
+        check_int(yoke_spawn_ptr_with(g, (.pinned = true, .worker = round % 2), acquire_late, &g), 0);
+        for (int i = round % 50; i > 0; i--)
+            __asm__ volatile("" ::: "memory");
+        check_int(yoke_group_close(g, 0), 0);
+        int ran = load(&late_ran);
+        while (load(&late_posted) == 0)
+            check_int(yoke_yield(), 0);
+        pthread_join(poster, NULL);
+        check(rc == -ESHUTDOWN || rc == 0);
+        check_int(ran, rc == 0); /* what was taken was waited for */
+    }
+    return 0;
+}
+
+static void a_token_acquired_during_close_is_shut_by_it(void **state)
 {
     (void)state;
-    struct sigaction before, after;
-    sigaction(SIGINT, NULL, &before);
-    assert_int_equal(run_with(sleep_until_interrupted, NULL, OPTIONS(.workers = 2, .signals = true)), -ECANCELED);
-    sigaction(SIGINT, NULL, &after);
-    assert_true(before.sa_handler == after.sa_handler);
+    assert_int_equal(run(2, close_beside_tokens, NULL), 0);
+}
+
+static yoke_event post_may_end, may_end;
+static int limited_alive, post_began;
+
+static int beyond(void *arg)
+{
+    add((int *)arg, 1);
+    return yoke_event_wait(&post_may_end);
+}
+
+static int alone(void *arg)
+{
+    check_int(add((int *)arg, 1), 0);
+    check_int(yoke_event_wait(&may_end), 0);
+    add((int *)arg, -1);
+    return 0;
+}
+
+static void *post_beyond(void *arg)
+{
+    static yoke_post_node node;
+    check_int(yoke_post(arg, &node, beyond, &post_began), 0);
+    return NULL;
+}
+
+static int end_one_by_one(void *arg)
+{
+    check_int(yoke_event_set(&post_may_end), 0);
+    for (int i = 0; i < 20; i++)
+        check_int(yoke_yield(), 0); /* places for one who should wait on */
+    check_int(yoke_event_set(&may_end), 0);
+    return arg == NULL ? 0 : -EINVAL;
+}
+
+/* One worker: a child holds the only room, a post comes and takes more, the owner waits for room; the post's end makes none. */
+static int spawn_beside_a_post(void *arg)
+{
+    pthread_t poster;
+    yoke_token *token;
+    yoke_event_init(&post_may_end);
+    yoke_event_init(&may_end);
+    limited_alive = post_began = 0;
+    YOKE_GROUP(others);
+    YOKE_GROUP(g, .limit = 1);
+    check_int(yoke_token_acquire(&token, g), 0);
+    check_int(yoke_spawn_ptr(g, alone, &limited_alive), 0);
+    check_int(pthread_create(&poster, NULL, post_beyond, token), 0);
+    while (load(&post_began) == 0)
+        check_int(yoke_yield(), 0);
+    pthread_join(poster, NULL);
+    check_int(yoke_spawn_ptr(others, end_one_by_one, arg), 0);
+    check_int(yoke_spawn_ptr(g, alone, &limited_alive), 0); /* waits */
+    yoke_token_release(token);
+    check_int(yoke_group_close(g, 0), 0);
+    return yoke_group_close(others, 0);
+}
+
+static void a_post_beyond_the_limit_leaves_no_room_behind(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, spawn_beside_a_post, NULL), 0);
 }
 
 int main(void)
@@ -303,8 +510,11 @@ int main(void)
         cmocka_unit_test(blocking_jobs_return_their_result_in_bounded_numbers),
         cmocka_unit_test(a_cancel_meets_blocking_jobs_as_promised),
         cmocka_unit_test(every_post_accepted_runs_once),
+        cmocka_unit_test(a_post_takes_room_without_waiting),
+        cmocka_unit_test(a_token_may_outlive_group_and_runtime),
         cmocka_unit_test(a_signal_handler_may_post),
-        cmocka_unit_test(the_first_signal_cancels_the_root),
+        cmocka_unit_test(a_token_acquired_during_close_is_shut_by_it),
+        cmocka_unit_test(a_post_beyond_the_limit_leaves_no_room_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -351,6 +351,48 @@ static int spawn_and_compute(void *arg)
     return yoke_group_close(g, 0);
 }
 
+/* Several owners at once, each waiting for the forks of all: whoever is idle finds them, wherever they are. */
+enum { OWNERS = 3, EACH = 5 };
+
+static int all_started;
+
+static int start_one(void *arg)
+{
+    (void)arg;
+    add(&all_started, 1);
+    return 0;
+}
+
+static int compute_until_all_started(void *arg)
+{
+    yoke_forked f[EACH];
+    (void)arg;
+    for (int i = 0; i < EACH; i++)
+        yoke_fork(&f[i], start_one, NULL);
+    while (load(&all_started) < OWNERS * EACH)
+        sched_yield();
+    for (int i = EACH - 1; i >= 0; i--)
+        check_int(yoke_join(&f[i]), 0);
+    return 0;
+}
+
+static int several_owners(void *arg)
+{
+    (void)arg;
+    all_started = 0;
+    YOKE_GROUP(g);
+    for (int i = 0; i < OWNERS; i++)
+        check_int(yoke_spawn_ptr(g, compute_until_all_started, NULL), 0);
+    return yoke_group_close(g, 0);
+}
+
+static void no_work_is_hidden_behind_several_owners(void **state)
+{
+    (void)state;
+    for (int round = 0; round < repetitions(100); round++)
+        assert_int_equal(run(OWNERS + 1, several_owners, NULL), 0);
+}
+
 static void no_work_is_hidden_behind_a_busy_owner(void **state)
 {
     (void)state;
@@ -391,6 +433,7 @@ int main(void)
         cmocka_unit_test(recursion_has_no_depth_limit),
         cmocka_unit_test(a_fork_has_the_identity_of_its_task),
         cmocka_unit_test(no_work_is_hidden_behind_a_busy_owner),
+        cmocka_unit_test(no_work_is_hidden_behind_several_owners),
         cmocka_unit_test(debug_mode_gives_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

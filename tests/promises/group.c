@@ -685,9 +685,111 @@ static void failures_are_recorded_with_message_hops_and_site(void **state)
             assert_int_equal(run(workers, failures, NULL), 0);
 }
 
+/* ---- what counts the ends must not hold them back ---- */
+
+static yoke_event in_line, called;
+static int has_closed;
+
+/* Woken on the worker on which the group's last child has just ended, and never gives it up before the group has closed. */
+static int compute_until_closed(void *arg)
+{
+    check_int(yoke_event_set(&in_line), 0);
+    check_int(yoke_event_wait(&called), 0);
+    while (load(&has_closed) == 0) /* hangs if the end is kept back: the time limit tells */
+        ;
+    return arg == NULL ? 0 : -EINVAL;
+}
+
+static int call(void *arg)
+{
+    check_int(yoke_event_set(&called), 0);
+    return arg == NULL ? 0 : -EINVAL;
+}
+
+static int close_meanwhile(void *arg)
+{
+    check_int(yoke_event_wait(&in_line), 0);
+    YOKE_GROUP(g);
+    check_int(yoke_spawn_ptr_with(g, (.pinned = true, .worker = 1), call, arg), 0);
+    int rc = yoke_group_close(g, 0);
+    store(&has_closed, 1);
+    return rc;
+}
+
+static int end_promptly(void *arg)
+{
+    yoke_event_init(&in_line);
+    yoke_event_init(&called);
+    has_closed = 0;
+    YOKE_GROUP(g);
+    check_int(yoke_spawn_ptr_with(g, (.pinned = true, .worker = 1), compute_until_closed, arg), 0);
+    check_int(yoke_spawn_ptr_with(g, (.pinned = true, .worker = 0), close_meanwhile, arg), 0);
+    return yoke_group_close(g, 0);
+}
+
+static void a_close_does_not_wait_for_what_the_last_childs_worker_does_next(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(run(2, end_promptly, NULL), 0);
+}
+
+/* ---- forks of the owner ---- */
+
+static yoke_group opened;
+static yoke_event is_open, was_tried;
+static int outside;
+
+static int nothing_to_do(void *arg)
+{
+    return arg == NULL ? 0 : -EINVAL;
+}
+
+static int spawn_from_outside(void *arg)
+{
+    check_int(yoke_event_wait(&is_open), 0);
+    outside = yoke_spawn_ptr(opened, nothing_to_do, arg);
+    return yoke_event_set(&was_tried);
+}
+
+static int spawn_from_inside(void *arg)
+{
+    int rc = yoke_spawn_ptr(opened, nothing_to_do, arg);
+    check_int(yoke_event_set(&was_tried), 0);
+    return rc;
+}
+
+static int fork_around(void *arg)
+{
+    yoke_forked f, inner;
+    yoke_event_init(&is_open);
+    yoke_event_init(&was_tried);
+    yoke_fork(&f, spawn_from_outside, arg); /* another worker takes it: this one waits for it */
+    YOKE_GROUP(g);
+    opened = g;
+    check_int(yoke_event_set(&is_open), 0);
+    check_int(yoke_event_wait(&was_tried), 0);
+    check_int(outside, -EPERM); /* nothing keeps the group open for it */
+    check_int(yoke_event_reset(&was_tried), 0);
+    yoke_fork(&inner, spawn_from_inside, arg);
+    check_int(yoke_event_wait(&was_tried), 0);
+    check_int(yoke_join(&inner), 0);
+    check_int(yoke_group_close(g, 0), 0);
+    return yoke_join(&f);
+}
+
+static void a_fork_spawns_into_groups_that_it_began_in(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(run(2, fork_around, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_close_does_not_wait_for_what_the_last_childs_worker_does_next),
+        cmocka_unit_test(a_fork_spawns_into_groups_that_it_began_in),
         cmocka_unit_test(every_child_is_awaited),
         cmocka_unit_test(a_group_left_without_close_is_cancelled_joined_reported),
         cmocka_unit_test(a_task_that_ends_with_an_open_group_fails),

@@ -17,6 +17,7 @@ static void step(void);
 #define yoke__store_relaxed(p, v)  ATOMIC(*(p) = (v))
 #define yoke__store_release(p, v)  ATOMIC(*(p) = (v))
 #define yoke__store_seq(p, v)      ATOMIC(*(p) = (v))
+#define yoke__xchg_acq_rel(p, v)   ATOMIC(__atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL))
 #define yoke__xchg_seq(p, v)       ATOMIC(__atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST))
 #define yoke__cas_acq_rel(p, e, v) ATOMIC(__atomic_compare_exchange_n((p), (e), (v), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 #define yoke__cas_seq(p, e, v)     yoke__cas_acq_rel(p, e, v)
@@ -31,6 +32,7 @@ static void step(void);
 #define yoke__deque_grow explored_grow
 #define yoke__deque_sated explored_sated
 #define yoke__deque_push_slow explored_push_slow
+#define yoke__deque_answer explored_answer
 #define yoke__deque_pop_slow explored_pop_slow
 #define yoke__deque_steal explored_steal
 #define yoke__deque_raise explored_raise

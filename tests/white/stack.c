@@ -31,7 +31,7 @@ static bool faults(char *at)
 
 static void guards_of(enum yoke__guards guards, bool guarded)
 {
-    assert_int_equal(yoke__stack_pool_init(&pool, 65536, guards, true), 0);
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536, guards), 0);
     char *stacks[20];
     for (int i = 0; i < 20; i++) {
         stacks[i] = yoke__stack_alloc(&pool);
@@ -85,7 +85,7 @@ static void a_broken_canary_aborts(void **state)
     if (child == 0) {
         int quiet = open("/dev/null", O_WRONLY);
         dup2(quiet, 2);
-        if (yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_NONE, true) < 0)
+        if (yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_NONE) < 0)
             _exit(1);
         char *stack = yoke__stack_alloc(&pool);
         memset(yoke__stack_floor(stack), 1, 64);
@@ -101,7 +101,7 @@ static void without_light_guards_mprotect_is_used(void **state)
 {
     (void)state;
     yoke__os_fault_set(YOKE__OS_MADVISE, -1, EINVAL);
-    assert_int_equal(yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_LIGHT, true), 0);
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_LIGHT), 0);
     assert_int_equal(pool.guards, YOKE__GUARDS_MPROTECT);
     assert_non_null(pool.guards_why);
     char *stack = yoke__stack_alloc(&pool);
@@ -113,14 +113,14 @@ static void without_light_guards_mprotect_is_used(void **state)
 static void exhaustion_is_told(void **state)
 {
     (void)state;
-    assert_int_equal(yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_AUTO, true), 0);
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_AUTO), 0);
     yoke__os_fault_set(YOKE__OS_MMAP, -1, ENOMEM);
     assert_null(yoke__stack_alloc(&pool));
     yoke__os_fault_clear();
     assert_non_null(yoke__stack_alloc(&pool));
     yoke__stack_pool_destroy(&pool);
-    assert_int_equal(yoke__stack_pool_init(&pool, 5000, YOKE__GUARDS_AUTO, true), -EINVAL);
-    assert_int_equal(yoke__stack_pool_init(&pool, 65536 + 4096, YOKE__GUARDS_AUTO, true), -EINVAL);
+    assert_int_equal(yoke__stack_pool_init(&pool, 5000, YOKE__GUARDS_AUTO), -EINVAL);
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536 + 4096, YOKE__GUARDS_AUTO), -EINVAL);
 }
 
 /* ---- fibers ---- */
@@ -151,12 +151,43 @@ static void bounce(void *arg)
     abort();
 }
 
+/* Made under one mask, entered under another. */
+static void say_mask(void *arg)
+{
+    yoke__fiber_arrived(arg);
+    sigset_t mask;
+    pthread_sigmask(SIG_BLOCK, NULL, &mask);
+    trips = sigismember(&mask, SIGUSR1);
+    (void)yoke__fiber_switch(arg, &native, NULL);
+    abort();
+}
+
+static void a_switch_leaves_the_threads_signal_mask(void **state)
+{
+    (void)state;
+    sigset_t one, now;
+    sigemptyset(&one);
+    sigaddset(&one, SIGUSR1);
+    trips = 0;
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_AUTO), 0);
+    yoke__fiber_adopt_thread(&native);
+    ping = yoke__fiber_create(&pool, say_mask);
+    assert_non_null(ping);
+    pthread_sigmask(SIG_BLOCK, &one, NULL);
+    (void)yoke__fiber_switch(&native, ping, ping);
+    pthread_sigmask(SIG_UNBLOCK, &one, &now);
+    assert_int_equal(trips, 1);
+    assert_int_equal(sigismember(&now, SIGUSR1), 1);
+    yoke__fiber_destroy(&pool, ping);
+    yoke__stack_pool_destroy(&pool);
+}
+
 static void a_switch_keeps_registers_modes_and_alignment(void **state)
 {
     (void)state;
     trips = repetitions(100000);
     modes_wrong = alignment = 0;
-    assert_int_equal(yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_AUTO, true), 0);
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_AUTO), 0);
     yoke__fiber_adopt_thread(&native);
     ping = yoke__fiber_create(&pool, bounce);
     pong = yoke__fiber_create(&pool, bounce);
@@ -182,6 +213,7 @@ int main(void)
         cmocka_unit_test(without_light_guards_mprotect_is_used),
         cmocka_unit_test(exhaustion_is_told),
         cmocka_unit_test(a_switch_keeps_registers_modes_and_alignment),
+        cmocka_unit_test(a_switch_leaves_the_threads_signal_mask),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Binding and steal order on machines that hwloc makes up; the quota of control groups from files of our own. */
 #include "support.h"
 
+#include <dirent.h>
 #include <sys/stat.h>
 
 #include "topology.h"
@@ -230,6 +231,48 @@ static void workers_are_where_they_were_bound(void **state)
     assert_int_equal(run_with(bound_tasks, NULL, OPTIONS(.workers = 2, .bind = "pu")), 0);
 }
 
+/* Whether a thread of this process whose name ends so may use one processor only. A sanitizer's own thread has the name of whoever was there
+   when it was started, so one that does not fit says nothing. */
+static int is_bound(const char *ending)
+{
+    int found = 0;
+    DIR *dir = opendir("/proc/self/task");
+    const struct dirent *entry;
+    check(dir != NULL);
+    while ((entry = readdir(dir)) != NULL && !found) {
+        char path[300], name[32] = "";
+        cpu_set_t set;
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
+        FILE *f = fopen(path, "r");
+        if (f != NULL && fgets(name, sizeof name, f) != NULL && strlen(name) > strlen(ending) &&
+            strncmp(name + strlen(name) - 1 - strlen(ending), ending, strlen(ending)) == 0)
+            found = sched_getaffinity(atoi(entry->d_name), sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
+        if (f != NULL)
+            fclose(f);
+    }
+    closedir(dir);
+    return found;
+}
+
+/* The thread binds itself as it starts, beside this task. */
+static int see_service(void *arg)
+{
+    (void)arg;
+    do
+        check_int(yoke_yield(), 0);
+    while (!is_bound("-timer"));
+    return 0;
+}
+
+static void the_service_thread_is_where_it_was_bound(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with(see_service, NULL, OPTIONS(.workers = 1, .reactor_bind = "pu:0")), 0);
+    assert_int_equal(run_with(see_service, NULL, OPTIONS(.workers = 1, .reactor_bind = "pu:4095")), -EINVAL);
+    assert_true(reported("reactor_bind"));
+    assert_true(reported("4095"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +287,7 @@ int main(void)
         cmocka_unit_test(without_hwloc_the_plan_is_unbound_and_usable),
         cmocka_unit_test(the_quota_of_group_and_ancestors_bounds_the_workers),
         cmocka_unit_test(workers_are_where_they_were_bound),
+        cmocka_unit_test(the_service_thread_is_where_it_was_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,8 +19,9 @@ enum yoke_blocking_kind { YOKE_BLOCKING_USER = 0, YOKE_BLOCKING_FILES, YOKE_BLOC
 YOKE_API YOKE_MUST_CHECK int yoke_blocking(yoke_fn fn, void *arg);
 
 /*
- * The same for a kind with its own bound (options.pool_*). `abandon`: a cancel does not wait for a running fn: -ECANCELED at once,
- * fn goes on alone and then owns arg, for which `release` (may be NULL) is called after it; the runtime's end still waits for it.
+ * The same for a kind with its own bound (options.pool_*). `abandon`: a cancel does not wait for a running fn. Then -ECANCELED means that arg
+ * is no longer the caller's: fn, if it has begun, goes on alone, and `release` (may be NULL) is called for arg when it is over, or at
+ * once if fn was never called; the runtime's end still waits for it. Such a fn must not return -ECANCELED itself.
  */
 YOKE_API YOKE_MUST_CHECK int yoke_blocking_with(enum yoke_blocking_kind kind, bool abandon, void (*release)(void *), yoke_fn fn, void *arg);
 

@@ -15,6 +15,7 @@
 #define YOKE_GROUP_H
 
 #include <yoke/base.h>
+#include <yoke/detail/fast.h>
 #include <yoke/fail.h>
 #include <yoke/scope.h>
 
@@ -29,7 +30,22 @@ typedef struct yoke_group {
 enum yoke_policy {
     YOKE_ALL = 0,    /* the first failure, of a child or of the body, cancels the others and is the result */
     YOKE_COLLECT,    /* children's failures are recorded, cancel nothing and decide nothing */
+    YOKE_ANY,        /* `need` successes of children are enough: the last of them cancels body and losers */
 };
+
+/* What became of a child. The pointers are valid until the call that it was given to returns, or as yoke_group_next says. */
+typedef struct yoke_done {
+    int code;                /* its result */
+    bool cancelled;          /* that is -ECANCELED because it was cancelled */
+    void *arg;               /* what it was given: the pointer, or its copy of the argument */
+    const char *message;     /* what yoke_fail said, or "" */
+    const char *task;
+    uint64_t task_id;
+    const yoke_site *site;   /* where it was spawned; may be NULL */
+} yoke_done;
+
+enum yoke_answer { YOKE_GO_ON = 0, YOKE_CANCEL_GROUP = 1 };
+typedef int (*yoke_on_done)(void *ctx, const yoke_done *done);
 
 typedef struct yoke_group_options {
     size_t size;
@@ -39,6 +55,19 @@ typedef struct yoke_group_options {
     bool shield;               /* hides cancellation and deadlines of enclosing scopes */
     const char *name;          /* for reports; must outlive the group */
     const yoke_site *site;
+    bool cancel_on_stop;       /* these three as in yoke_scope_options */
+    int64_t grace;
+    int64_t hard_after;
+    unsigned need;             /* YOKE_ANY: how many successes are enough; 0 is 1. Of other policies: 0 */
+    bool results;              /* children's results are kept for yoke_group_next: a block each until it is taken */
+    /*
+     * Called with each child's result when it ends (services not), in that order, one call at a time, before close returns: by the child
+     * itself, or, if it ended during a call, by whoever makes that call. It runs as that child and must not block. YOKE_GO_ON, or
+     * anything else: cancels the group with reason 0. A posted function that found no memory for its record is not told, here and in
+     * yoke_group_next.
+     */
+    yoke_on_done on_done;
+    void *on_done_ctx;
 } yoke_group_options;
 
 /*
@@ -49,12 +78,14 @@ YOKE_API yoke_group yoke_group_open(const yoke_group_options *options);
 
 /*
  * Ends the group: takes the body's result, waits for every child and returns, first that applies:
- *   1. ALL: the first failure, of body or child; COLLECT: the body's failure
+ *   1. ALL: the first failure, of body or child; COLLECT: the body's failure; ANY: 0 if `need` children succeeded, whatever became of
+ *      the losers and the body
  *   2. -ETIMEDOUT, if the group's own deadline cut body or child, and no enclosing scope is cancelled
- *   3. the reason given to yoke_group_cancel (0 gives 0)
+ *   3. the reason given to yoke_group_cancel (0 gives 0); 0 if the grace of its stop ran out, or it was marked cancel_on_stop and stopped
  *   4. -ECANCELED, if an enclosing scope cut body or child; it stays pending for the next cancellation point
- *   5. rc
- * A child's -ECANCELED is neutral if that child was in fact cancelled, otherwise a failure. A failing body cancels under ALL.
+ *   5. rc; ANY: the first failure, of body or child; without one -EINVAL if fewer than `need` were spawned, else -ECANCELED
+ * ANY once the owner is in close: when those that have succeeded and those that are alive are fewer than `need`, the rest is cancelled: spawn
+ * the `need` before. A child's -ECANCELED is neutral if that child was in fact cancelled, otherwise a failure. A failing body cancels under ALL.
  * Blocks until the last child has ended, whatever happens; not a cancellation point: a cancelled owner passes the cancel on.
  * -EINVAL closed twice or never opened; -EPERM not the owner. Inner groups and scopes left open are cancelled, joined, reported.
  */
@@ -70,10 +101,19 @@ typedef struct yoke_group_report {
     size_t capacity;           /* its length */
     size_t kept;               /* out: how many were filled in, in the order in which they happened */
     char (*messages)[YOKE_MESSAGE_MAX + 1]; /* array of `capacity` that takes the messages, or NULL: then messages are "" */
+    uint64_t cut;              /* tasks at any depth that ended cancelled since the grace of this group's stop had run out */
 } yoke_group_report;
 
 /* yoke_group_close that also fills `report`, which is the caller's. */
 YOKE_API YOKE_MUST_CHECK int yoke_group_close_report(yoke_group group, int rc, yoke_group_report *report);
+
+/*
+ * Hands out the results of children, as they end, of a group opened with `.results`. *done and what it points to are valid until the
+ * next call, and until close. Waits for the next one; a cancellation point (-ECANCELED, also when the group itself is cancelled: then close
+ * it). -ENODATA: all results were handed out and no child is alive (services apart, whose results are not handed out). The owner only
+ * (-EPERM). -EINVAL: closed, never opened, or not opened for this.
+ */
+YOKE_API YOKE_MUST_CHECK int yoke_group_next(yoke_group group, yoke_done *done);
 
 /*
  * The failure number `index` (0: the first) recorded so far, before close; the pointers in *failure are valid until the group is
@@ -86,6 +126,9 @@ YOKE_API int yoke_group_failure(yoke_group group, size_t index, yoke_failure *fa
  * -EINVAL: already closed, or reason > 0.
  */
 YOKE_API int yoke_group_cancel_at(yoke_group group, int reason, const yoke_site *site);
+
+/* Asks body and children to end, without cutting them until the group's grace has passed: yoke_scope_stop (yoke/scope.h) of its scope. */
+YOKE_API int yoke_group_stop_at(yoke_group group, const yoke_site *site);
 
 /* Moves, sets or (0) removes the group's deadline. The owner only. */
 YOKE_API int yoke_group_set_deadline(yoke_group group, int64_t deadline);
@@ -105,6 +148,11 @@ typedef struct yoke_spawn_options {
     int worker;                /* if pinned: which; -1: the one that spawns */
     bool try_only;             /* never waits for room: -EAGAIN */
     const char *fn_name;       /* set by the macros: the name if `name` is NULL */
+    /*
+     * The child serves the others: shielded from cancellation and stop of the group and what encloses it until the body and all others
+     * have ended, then cancelled. It takes no room, is no success for YOKE_ANY, and its result goes nowhere; its failure is one like any other.
+     */
+    bool service;
 } yoke_spawn_options;
 
 /*
@@ -113,7 +161,7 @@ typedef struct yoke_spawn_options {
  * exactly when 0 is returned, and then fn is entered for certain, even if cancelled before it starts.
  *
  * Who may: the owner and any task inside the group's tree; others -EPERM. -ECANCELED: the group is cancelled. -ESHUTDOWN: it is
- * closed. -ENOMEM, or the error of a group that failed to open: not spawned. With a limit and no room a non-member waits (a
+ * closed, or only services were left in it, and told to end. -ENOMEM, or the error of a group that failed to open: not spawned. With a limit and no room a non-member waits (a
  * cancellation point while it waits), a member of the group's tree gets -EAGAIN and should do the work itself. Otherwise never
  * blocks. -EINVAL: never opened, bad worker. `options` may be NULL.
  */
@@ -122,9 +170,20 @@ YOKE_API YOKE_MUST_CHECK int yoke_spawn_task(yoke_group group, yoke_fn fn, const
 /* For the macro: cancels, joins and reports a group still open when its block is left otherwise. Can block. */
 YOKE_API void yoke_group_leave(yoke_group *group);
 
+/* yoke_spawn_task, inlined as far as it goes. `options` sets nothing but name and site. */
+static inline __attribute__((always_inline)) YOKE_MUST_CHECK int yoke__spawn(yoke_group group, yoke_fn fn, const void *arg, size_t size,
+                                                                             const yoke_spawn_options *options)
+{
+    if (__builtin_expect(fn != NULL && (size == 0 || arg != NULL) &&
+                             yoke__fast_spawn((struct yoke__scope_head *)group.block, group.generation, fn, arg, size, options->name, options->site), 1))
+        return 0;
+    return yoke_spawn_task(group, fn, arg, size, options);
+}
+
 YOKE_END_DECLS
 
 #define yoke_group_cancel(group, reason) yoke_group_cancel_at((group), (reason), YOKE_SITE)
+#define yoke_group_stop(group) yoke_group_stop_at((group), YOKE_SITE)
 
 /* YOKE_GROUP(name, .field = value, ...): declares and opens a group that cannot be left open by any way out of the block. */
 #define YOKE_GROUP(...) YOKE__GROUP_(__VA_ARGS__, .size = sizeof(yoke_group_options), .site = YOKE_SITE)
@@ -134,11 +193,11 @@ YOKE_END_DECLS
 
 /* yoke_spawn(group, fn, type, fields...): copies (type){ fields... } into the child. C only. */
 #define yoke_spawn(group, fn, type, ...) \
-    yoke_spawn_task((group), (fn), &(type){ __VA_ARGS__ }, sizeof(type), YOKE__SPAWN_SITE(#fn, 0))
+    yoke__spawn((group), (fn), &(type){ __VA_ARGS__ }, sizeof(type), YOKE__SPAWN_SITE(#fn, 0))
 #define yoke_try_spawn(group, fn, type, ...) \
     yoke_spawn_task((group), (fn), &(type){ __VA_ARGS__ }, sizeof(type), YOKE__SPAWN_SITE(#fn, 1))
 /* yoke_spawn_ptr(group, fn, pointer): passes the pointer itself. */
-#define yoke_spawn_ptr(group, fn, pointer) yoke_spawn_task((group), (fn), (pointer), 0, YOKE__SPAWN_SITE(#fn, 0))
+#define yoke_spawn_ptr(group, fn, pointer) yoke__spawn((group), (fn), (pointer), 0, YOKE__SPAWN_SITE(#fn, 0))
 #define yoke_try_spawn_ptr(group, fn, pointer) yoke_spawn_task((group), (fn), (pointer), 0, YOKE__SPAWN_SITE(#fn, 1))
 /* yoke_spawn_with(group, (.handle = &h, .pinned = true), fn, type, fields...): with options in parentheses. */
 #define yoke_spawn_with(group, options, fn, type, ...) \

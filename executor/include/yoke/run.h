@@ -13,7 +13,8 @@ typedef struct yoke_runtime yoke_runtime;
 /*
  * Options. Every field may be left 0: then the environment (YOKE_*), the configuration file, and the built-in default decide, in
  * that order of strength; a field set here is stronger than all of them. A bad value makes yoke_run return -EINVAL after one line
- * to `report` that names the key and where it stood. Initialise with YOKE_OPTIONS(...), which sets `size`.
+ * to `report` that names the key and where it stood. In set-id programs environment and file are ignored, also a file named here, and
+ * hwloc is "off" unless a field says "on". Initialise with YOKE_OPTIONS(...), which sets `size`.
  */
 typedef struct yoke_options {
     size_t size;               /* sizeof(yoke_options) as the caller knows it */
@@ -33,9 +34,15 @@ typedef struct yoke_options {
     int pool_names;
     int pool_user;
     int report_k;              /* failures a group keeps whole; default 64 */
-    const char *debug;         /* "on": extra checks (misuse of forks, shields without deadline); default "off" */
-    const char *overflow_handler; /* "on": a stack overflow is reported with the task's name before the process aborts */
-    bool signals;              /* SIGINT and SIGTERM: the first cancels the root scope, the second has its default action */
+    const char *debug;         /* "on": extra checks (misuse of forks, shields without deadline, cycles of waits); default "off" */
+    const char *migrate; /* "always": a task that was suspended goes on on another worker, if there is one and it is not pinned; default
+                            "off" */
+    const char *overflow_handler; /* "on": a stack overflow of a task is reported to stderr, with its name and where it was spawned,
+                                     before the process aborts; other faults go to the handler that was there. Default "off" */
+    const char *deadlock;      /* "on" (default): a run in which nothing can ever go on is ended with -EDEADLK; "off": it hangs */
+    bool signals;              /* SIGINT, SIGTERM: the first stops the root scope, the second cancels it (-ECANCELED), the third has its default action */
+    int64_t stop_grace;        /* ns that a stopped scope has before it is cancelled, if its own .grace does not say; default 5 s; -1: none */
+    int64_t hard_after;        /* ns after that at which the tree is dumped to stderr and the process aborted; default 0: never */
     int64_t cleanup_grace;     /* ns a task's deferred functions may take together; default 5 s */
     void (*report)(void *ctx, const char *line); /* one line, no newline; any thread; must not block. Default: stderr */
     void *report_ctx;
@@ -44,8 +51,17 @@ typedef struct yoke_options {
 #define YOKE_OPTIONS(...) (&(yoke_options){ .size = sizeof(yoke_options), __VA_ARGS__ })
 
 /*
+ * In the child of a fork(2) every call of the library gives -ENOTRECOVERABLE until the child has started a runtime of its own by one of the
+ * two below. Tasks may fork; a task that returns in the child aborts it.
+ */
+
+/*
  * Runs `main` as the root task and waits, in the calling thread, until it and everything it started has ended; joins every thread,
  * releases everything, returns what main returned. A failing main is reported. `options` may be NULL.
+ *
+ * -EDEADLK: nothing was runnable, no timer armed, nothing awaited from outside (I/O, a signal, a blocking job), no token held, and yet
+ * tasks were blocked. Each is reported with what it waits for; then the root scope is cancelled, and the result is this, whatever main
+ * returns. If shielded waits remain even so, the process aborts with the report. options.deadlock = "off": none of this.
  *
  * Errors of its own (main was not entered): -EINVAL bad option or configuration; -ENOMEM, -EAGAIN and others as the system gave
  * them when start-up failed (undone); -EBUSY called inside a task. They too are reported. Blocks the calling thread. Runtimes on

@@ -27,6 +27,9 @@ typedef struct yoke_scope_options {
     bool shield;               /* hides cancellation and deadlines of enclosing scopes; give it a deadline of its own */
     const char *name;          /* for reports; must outlive the scope */
     const yoke_site *site;
+    bool cancel_on_stop;       /* cancelled at once when it is in a scope that is stopping; closes with 0 then */
+    int64_t grace;             /* ns it has when it is stopped; 0: options.stop_grace (5 s); negative: none; YOKE_NEVER: no end */
+    int64_t hard_after;        /* ns after the grace at which the process aborts; 0: options.hard_after (never); negative: never */
 } yoke_scope_options;
 
 /*
@@ -50,6 +53,21 @@ YOKE_API YOKE_MUST_CHECK int yoke_scope_close(yoke_scope scope, int rc);
  */
 YOKE_API int yoke_scope_cancel_at(yoke_scope scope, int reason, const yoke_site *site);
 
+/*
+ * Asks what is inside to end, without cutting it: yoke_stopping() turns true in there, scopes marked cancel_on_stop (waits that have
+ * no point any more: accept, idle) are cancelled at once, now or when they are opened, and close with 0; the rest goes on, and may spawn. When `grace` has passed and the
+ * scope has not been left, it is cancelled with reason 0; how many tasks that cut is reported when it is left. If it still has not
+ * been left `hard_after` later, the tree of tasks is dumped to stderr and the process aborts.
+ *
+ * A shield hides a stop of enclosing scopes as it hides their cancellation: cleanup goes on. What runs long behind a shield is stopped by
+ * its own handle. The first stop counts; on a scope that is cancelled there is no effect. Any task of this runtime; never blocks; 0, or -EINVAL: scope
+ * already left.
+ */
+YOKE_API int yoke_scope_stop_at(yoke_scope scope, const yoke_site *site);
+
+/* True if the current scope is asked to end (not: cancelled). Never a cancellation point. False outside of a task. */
+YOKE_API bool yoke_stopping(void);
+
 /* Moves, sets or (0) removes the deadline. The owner only (-EPERM). -EINVAL: already left. 0 even if it has fired before. */
 YOKE_API int yoke_scope_set_deadline(yoke_scope scope, int64_t deadline);
 
@@ -65,6 +83,7 @@ YOKE_API void yoke_scope_leave(yoke_scope *scope);
 YOKE_END_DECLS
 
 #define yoke_scope_cancel(scope, reason) yoke_scope_cancel_at((scope), (reason), YOKE_SITE)
+#define yoke_scope_stop(scope) yoke_scope_stop_at((scope), YOKE_SITE)
 
 /* YOKE_SCOPE(name, .field = value, ...): declares and opens a scope that is closed at the end of the block at the latest. */
 #define YOKE_SCOPE(...) YOKE__SCOPE_(__VA_ARGS__, .size = sizeof(yoke_scope_options), .site = YOKE_SITE)

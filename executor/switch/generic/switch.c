@@ -1,9 +1,10 @@
 /*
  * switch.c - context switch on ucontext(3), for processors without an assembly version. Some fifty times slower (it changes the
- * signal mask by a system call each time). The context's record lies at the top of its stack, or in the saver's frame.
+ * signal mask by a system call each time; to the one it has, for a mask belongs to a thread and not to a fiber). The context's record lies at the top of its stack, or in the saver's frame.
  */
 #include "../switch.h"
 
+#include <signal.h>
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -26,6 +27,7 @@ void *yoke__switch(void **save, void *to, void *arg)
     me.arg = 0;
     next->arg = arg;
     *save = &me;
+    pthread_sigmask(SIG_BLOCK, NULL, &next->registers.uc_sigmask);
     swapcontext(&me.registers, &next->registers);
     return me.arg;
 }

@@ -1,0 +1,66 @@
+/*
+ * os.h - the OS boundary of io/, beside executor/platform.h and with the same rules: results are >= 0 or a negative errno, and each kind of
+ * call can be made to fail by tests (yoke__os_fault_set).
+ */
+#ifndef YOKE_IO_OS_H
+#define YOKE_IO_OS_H
+
+#include <stddef.h>
+#include <poll.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "platform.h"
+
+int yoke__os_epoll_create(void);
+int yoke__os_epoll_add(int epoll, int fd, uint32_t events, uint64_t data);
+int yoke__os_epoll_change(int epoll, int fd, uint32_t events, uint64_t data);
+int yoke__os_epoll_remove(int epoll, int fd);
+/* Until `deadline` (absolute CLOCK_MONOTONIC ns; INT64_MAX: none; in the past: only looks). How many events; -EINTR. */
+int yoke__os_epoll_wait(int epoll, struct epoll_event *events, int most, int64_t deadline);
+int yoke__os_eventfd(void);
+/* Adds 1: readable. Async-signal-safe; errno is kept. */
+void yoke__os_eventfd_signal(int fd);
+
+/* All descriptors are made non-blocking and close-on-exec. */
+int yoke__os_socket(int domain, int type, int protocol);
+int yoke__os_bind(int fd, const struct sockaddr *address, socklen_t length);
+int yoke__os_listen(int fd, int backlog);
+int yoke__os_accept(int fd);
+int yoke__os_connect(int fd, const struct sockaddr *address, socklen_t length);
+int yoke__os_connect_error(int fd);
+int yoke__os_socketpair(int fds[2]);
+int yoke__os_pipe(int fds[2]);
+int yoke__os_shutdown(int fd, int how);
+int yoke__os_close(int fd);
+int yoke__os_nonblocking(int fd);
+/* Another descriptor of the same open file; its mode is left as it is. */
+int yoke__os_duplicate(int fd);
+/* O_RDONLY, O_WRONLY or O_RDWR. */
+int yoke__os_access_mode(int fd);
+/* A pseudo-terminal has two ends: the other one is a device that makes a new pair when it is opened. */
+enum { YOKE__OS_NO_TERMINAL = 0, YOKE__OS_TERMINAL, YOKE__OS_TERMINAL_MASTER };
+int yoke__os_terminal(int fd);
+/* `events` of poll(2): > 0 if one of them would not block now, or fails; 0 if not. */
+int yoke__os_ready(int fd, short events);
+
+int yoke__os_open(const char *path, int flags, mode_t mode);
+int yoke__os_stat(int fd, struct stat *stat);
+int yoke__os_fsync(int fd);
+
+/* Never blocks on a non-blocking descriptor or a socket. */
+ssize_t yoke__os_readv(int fd, const struct iovec *pieces, int count);
+ssize_t yoke__os_writev(int fd, const struct iovec *pieces, int count);
+/* At an offset; -1: at the position that the kernel keeps. */
+ssize_t yoke__os_preadv(int fd, const struct iovec *pieces, int count, int64_t offset);
+ssize_t yoke__os_pwritev(int fd, const struct iovec *pieces, int count, int64_t offset);
+ssize_t yoke__os_receive(int fd, void *buffer, size_t size);
+ssize_t yoke__os_send(int fd, const void *data, size_t size);
+ssize_t yoke__os_receive_message(int fd, const struct iovec *pieces, int count);
+ssize_t yoke__os_send_message(int fd, const struct iovec *pieces, int count);
+
+#endif

@@ -1,0 +1,370 @@
+/*
+ * reactor.c - the driver that polls with epoll; records of descriptors. The argument is at the head of reactor.h.
+ */
+#include "reactor.h"
+
+#include <string.h>
+
+#include "os.h"
+#include "report.h"
+#include "scope.h"
+#include "wait.h"
+#include "worker.h"
+
+enum { EVENTS_A_POLL = 128, AHEAD = 4, CHUNK = 64 * 1024 };
+
+/* What an event's 64 bits say: 0: the interrupt; odd: a descriptor of somebody else's; else a record's address and generation. */
+enum { FOREIGN = 1 };
+#define ADDRESS_BITS 48
+
+/* ---- records ------------------------------------------------------------------------------------------------------------ */
+
+/* Generations: 22 bits in a handle. The lowest 6 bits of a record's address are 0, and so are the highest 16 [AMD64 ABI]. */
+static void *handle_of(const struct yoke__io *io)
+{
+    uintptr_t generation = io->generation & 0x3fffff;
+    return (void *)((uintptr_t)io | (generation & 63) | (generation >> 6) << ADDRESS_BITS);
+}
+
+static struct yoke__io *record_of(const void *handle)
+{
+    return (struct yoke__io *)((uintptr_t)handle & (((uintptr_t)1 << ADDRESS_BITS) - 1) & ~(uintptr_t)63);
+}
+
+static uint64_t tag_of(const struct yoke__io *io)
+{
+    return (uint64_t)(uintptr_t)io | (uint64_t)(io->generation & 0xffff) << ADDRESS_BITS;
+}
+
+/* Under the lock. */
+static bool carve(struct yoke__reactor *reactor)
+{
+    int err = 0;
+    char *chunk = yoke__os_mmap(CHUNK, 0, &err);
+    if (chunk == NULL)
+        return false;
+    *(void **)(void *)chunk = reactor->chunks;
+    reactor->chunks = chunk;
+    for (size_t at = sizeof(struct yoke__io); at + sizeof(struct yoke__io) <= CHUNK; at += sizeof(struct yoke__io)) {
+        struct yoke__io *io = (struct yoke__io *)(void *)(chunk + at);
+        io->reactor = reactor;
+        io->state = YOKE__IO_CLOSED;
+        io->generation = 1;
+        io->next = reactor->free;
+        reactor->free = io;
+    }
+    return true;
+}
+
+struct yoke__io *yoke__io_new(struct yoke__reactor *reactor)
+{
+    yoke__lock_acquire(&reactor->lock);
+    struct yoke__io *io = NULL;
+    if (reactor->free != NULL || carve(reactor)) {
+        io = reactor->free;
+        reactor->free = io->next;
+    }
+    yoke__lock_release(&reactor->lock);
+    return io;
+}
+
+void yoke__io_drop(struct yoke__io *io)
+{
+    struct yoke__reactor *reactor = io->reactor;
+    yoke__lock_acquire(&reactor->lock);
+    io->next = reactor->free;
+    reactor->free = io;
+    yoke__lock_release(&reactor->lock);
+}
+
+void *yoke__io_open(struct yoke__io *io, int fd, enum yoke__io_kind kind)
+{
+    io->fd = fd;
+    io->kind = (uint8_t)kind;
+    yoke__store_relaxed(&io->registered, 0); /* nobody knows it yet */
+    io->streaming = io->shared = io->waits = 0;
+    io->reads = 2;
+    io->emptied = 1;
+    io->ready = io->busy = 0;
+    io->waiter[0] = io->waiter[1] = NULL;
+    yoke__store_release(&io->state, 0); /* all of the above; pairs with yoke__io_enter() */
+    return handle_of(io);
+}
+
+int yoke__io_enter(const void *handle, int kinds, struct yoke__io **out)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w == NULL)
+        return -ENOTRECOVERABLE;
+    if (handle == NULL)
+        return -EBADF;
+    struct yoke__io *io = record_of(handle);
+    if (yoke__unlikely(io->reactor->rt != w->rt)) /* the parent's, in the child of a fork */
+        return -EBADF;
+    uint32_t state = yoke__load_relaxed(&io->state);
+    do
+        if ((state & YOKE__IO_CLOSED) != 0)
+            return -EBADF;
+    while (!yoke__cas_acq_rel(&io->state, &state, state + 1)); /* pairs with yoke__io_open() and yoke__io_leave() */
+    *out = io;
+    if (handle_of(io) == handle && (io->kind & kinds) != 0) /* the generation stands while somebody is inside */
+        return 0;
+    yoke__io_leave(io);
+    return -EBADF;
+}
+
+int yoke__io_leave(struct yoke__io *io)
+{
+    /* release: the use of the descriptor before its close; pairs with itself and yoke__io_enter() */
+    if (yoke__sub_acq_rel(&io->state, 1) != (YOKE__IO_CLOSED | 1))
+        return 0;
+    if (yoke__load_relaxed(&io->registered) != 0)
+        (void)yoke__os_epoll_remove(io->reactor->epoll, io->fd); /* a duplicate, or a child's, would keep it there [epoll(7), question 6] */
+    int rc = yoke__os_close(io->fd);
+    yoke__lock_acquire(&io->lock);
+    io->generation++; /* an event that was fetched before no longer fits */
+    yoke__lock_release(&io->lock);
+    yoke__io_drop(io);
+    return rc;
+}
+
+/* Under the lock; the fiber, if it is to be made ready. */
+static void fire(struct yoke__io *io, int direction, int code, struct yoke__fiber **woken)
+{
+    struct yoke__wait *wait = io->waiter[direction];
+    struct yoke__fiber *fiber;
+    if (wait == NULL)
+        return;
+    io->waiter[direction] = NULL;
+    yoke__wait_fire(wait, code, &fiber);
+    if (fiber != NULL) {
+        fiber->next = *woken;
+        *woken = fiber;
+    }
+}
+
+int yoke__io_shut(const void *handle, int kinds, struct yoke__io **out)
+{
+    int rc = yoke__io_enter(handle, kinds, out);
+    if (rc < 0)
+        return rc;
+    struct yoke__io *io = *out;
+    if ((yoke__or_acq_rel(&io->state, YOKE__IO_CLOSED) & YOKE__IO_CLOSED) != 0) { /* pairs with yoke__io_wait() and yoke__io_leave() */
+        yoke__io_leave(io); /* somebody else closes it at this moment */
+        return -EBADF;
+    }
+    struct yoke__fiber *woken = NULL;
+    yoke__lock_acquire(&io->lock);
+    if ((yoke__load_relaxed(&io->state) & ~YOKE__IO_CLOSED) > 1 && (io->kind & (YOKE__IO_SOCKET | YOKE__IO_LISTENER)) != 0 && !io->shared)
+        (void)yoke__os_shutdown(io->fd, SHUT_RDWR); /* the others leave soon; the other end and the address need not wait for it */
+    fire(io, YOKE__IO_READ, YOKE__FIRE_CLOSED, &woken);
+    fire(io, YOKE__IO_WRITE, YOKE__FIRE_CLOSED, &woken);
+    yoke__lock_release(&io->lock);
+    yoke__ready_list(io->reactor->rt, woken);
+    return 0;
+}
+
+int yoke__io_close(const void *handle, int kinds)
+{
+    struct yoke__io *io;
+    int rc = yoke__io_shut(handle, kinds, &io);
+    if (rc == 0)
+        (void)yoke__io_leave(io);
+    return rc;
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------------------------------ */
+
+bool yoke__io_pollable(struct yoke__reactor *reactor, int fd)
+{
+    int rc = yoke__os_epoll_add(reactor->epoll, fd, EPOLLONESHOT, 0);
+    if (rc == 0 || rc == -EEXIST)
+        (void)yoke__os_epoll_remove(reactor->epoll, fd);
+    return rc != -EPERM;
+}
+
+/*
+ * With the first wait. Two who do it at once: the second is told that it exists. So is one who adopted a descriptor that was waited for
+ * before as somebody else's (fdwait.c), whose events would not come here: hence the tag is set anew.
+ */
+static int enroll(struct yoke__io *io)
+{
+    if (yoke__load_relaxed(&io->registered) != 0) /* a hint; the kernel orders its events by itself */
+        return 0;
+    const uint32_t events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    int rc = yoke__os_epoll_add(io->reactor->epoll, io->fd, events, tag_of(io));
+    if (rc == -EEXIST)
+        rc = yoke__os_epoll_change(io->reactor->epoll, io->fd, events, tag_of(io));
+    if (rc < 0)
+        return rc;
+    yoke__store_relaxed(&io->registered, 1);
+    return 0;
+}
+
+int yoke__io_wait(struct yoke__io *io, int direction, const char *what)
+{
+    struct yoke__wait wait;
+    yoke__wait_init(&wait, what);
+    int rc = yoke__wait_enlist(&wait);
+    if (rc < 0)
+        return rc;
+    rc = enroll(io);
+    if (rc < 0) {
+        yoke__wait_delist(&wait);
+        return rc;
+    }
+    bool block = false;
+    yoke__lock_acquire(&io->lock);
+    if (yoke__io_closed(io)) {
+        rc = -EBADF;
+    } else if ((io->ready & 1u << direction) != 0) {
+        io->ready &= ~(1u << direction);
+    } else if (io->waiter[direction] != NULL) {
+        rc = -EBUSY;
+    } else {
+        io->waiter[direction] = &wait;
+        block = true;
+    }
+    yoke__lock_release(&io->lock);
+    if (block) {
+        int code = yoke__wait_block(&wait);
+        __builtin_prefetch(&io->lock, 1); /* for the next wait */
+        rc = code == YOKE__FIRE_DONE ? 0 : code == YOKE__FIRE_CLOSED ? -EBADF : -ECANCELED;
+    }
+    if (block && rc == -ECANCELED) { /* else fire() has taken it out */
+        yoke__lock_acquire(&io->lock);
+        if (io->waiter[direction] == &wait)
+            io->waiter[direction] = NULL;
+        yoke__lock_release(&io->lock);
+    }
+    yoke__wait_delist(&wait);
+    return rc;
+}
+
+/* ---- the driver --------------------------------------------------------------------------------------------------------- */
+
+static void deliver(struct yoke__io *io, uint32_t events, uint64_t tag, struct yoke__fiber **woken)
+{
+    uint32_t ready = ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0 ? 1u << YOKE__IO_READ : 0) |
+                     ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0 ? 1u << YOKE__IO_WRITE : 0);
+    yoke__lock_acquire(&io->lock);
+    if (tag_of(io) == tag) { /* a record that is given to another descriptor this moment: one try for nothing */
+        bool odd = (events & (EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0;
+        if ((ready & 1u << YOKE__IO_READ) != 0)
+            yoke__store_release(&io->reads, (io->reads + 2) | (uint32_t)odd); /* before the wake-up; pairs with yoke__io_reads() */
+        for (int direction = 0; direction < 2; direction++) {
+            if ((ready & 1u << direction) == 0)
+                continue;
+            if (io->waiter[direction] != NULL)
+                fire(io, direction, YOKE__FIRE_DONE, woken);
+            else
+                io->ready |= 1u << direction;
+        }
+    }
+    yoke__lock_release(&io->lock);
+}
+
+/* A hint, whatever the tag says: it may be nobody's address. */
+static void prefetch_lock(uint64_t tag)
+{
+    uintptr_t io = (uintptr_t)record_of((const void *)(uintptr_t)tag);
+    __builtin_prefetch((const void *)(io + offsetof(struct yoke__io, lock)), 1);
+}
+
+static void reactor_poll(void *state, int64_t deadline, struct yoke__fiber **woken)
+{
+    struct yoke__reactor *reactor = state;
+    struct epoll_event events[EVENTS_A_POLL];
+    int n = yoke__os_epoll_wait(reactor->epoll, events, EVENTS_A_POLL, deadline);
+    for (int i = 0; i < n; i++) { /* an error is an interruption: the caller comes again */
+        uint64_t tag = events[i].data.u64;
+        if (i + AHEAD < n)
+            prefetch_lock(events[i + AHEAD].data.u64);
+        if (tag == 0)
+            yoke__signals_deliver(reactor, woken);
+        else if ((tag & FOREIGN) != 0)
+            yoke__fdwait_event(reactor, (int)(tag >> 1), events[i].events, woken);
+        else
+            deliver(record_of((const void *)(uintptr_t)tag), events[i].events, tag, woken);
+    }
+}
+
+static void reactor_interrupt(void *state)
+{
+    struct yoke__reactor *reactor = state;
+    yoke__os_eventfd_signal(reactor->wake); /* edge-triggered: every write is an event, nobody has to read */
+}
+
+static int reactor_start(struct yoke_runtime *rt, void **state)
+{
+    struct yoke__reactor *reactor = yoke__os_alloc(sizeof *reactor, 64);
+    if (reactor == NULL)
+        return -ENOMEM;
+    memset(reactor, 0, sizeof *reactor);
+    reactor->rt = rt;
+    reactor->sigwaits.last = &reactor->sigwaits.first;
+    int rc = reactor->epoll = yoke__os_epoll_create();
+    if (rc < 0)
+        goto no_epoll;
+    rc = reactor->wake = yoke__os_eventfd();
+    if (rc < 0)
+        goto no_wake;
+    rc = yoke__os_epoll_add(reactor->epoll, reactor->wake, EPOLLIN | EPOLLET, 0);
+    if (rc < 0)
+        goto no_add;
+    *state = reactor;
+    return 0;
+
+no_add:
+    (void)yoke__os_close(reactor->wake);
+no_wake:
+    (void)yoke__os_close(reactor->epoll);
+no_epoll:
+    yoke__os_free(reactor);
+    return rc;
+}
+
+/* What is still open is closed, and said. */
+static void reactor_stop(void *state)
+{
+    struct yoke__reactor *reactor = state;
+    int left = 0;
+    while (reactor->chunks != NULL) {
+        char *chunk = reactor->chunks;
+        for (size_t at = sizeof(struct yoke__io); at + sizeof(struct yoke__io) <= CHUNK; at += sizeof(struct yoke__io)) {
+            struct yoke__io *io = (struct yoke__io *)(void *)(chunk + at);
+            if ((io->state & YOKE__IO_CLOSED) == 0) {
+                (void)yoke__os_close(io->fd);
+                left++;
+            }
+        }
+        reactor->chunks = *(void **)(void *)chunk;
+        yoke__os_munmap(chunk, CHUNK);
+    }
+    if (left > 0)
+        yoke__report(reactor->rt, "%d streams, listeners or files were never closed: closed now", left);
+    yoke__signals_end(reactor);
+    yoke__os_free(reactor->fdwaits.slots);
+    (void)yoke__os_close(reactor->wake);
+    (void)yoke__os_close(reactor->epoll);
+    yoke__os_free(reactor);
+}
+
+static const struct yoke__driver driver = {
+    .start = reactor_start, .stop = reactor_stop, .poll = reactor_poll, .interrupt = reactor_interrupt
+};
+
+struct yoke__reactor *yoke__reactor_here(int *err)
+{
+    struct yoke__worker *w = yoke__self();
+    if (w == NULL) {
+        *err = -ENOTRECOVERABLE;
+        return NULL;
+    }
+    return yoke__service_driver(&w->rt->service, &driver, err);
+}
+
+void yoke__reactor_interrupt(struct yoke__reactor *reactor)
+{
+    reactor_interrupt(reactor);
+}
