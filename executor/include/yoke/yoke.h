@@ -14,6 +14,7 @@
 #include <yoke/io/wait.h>
 #include <yoke/local.h>
 #include <yoke/nosuspend.h>
+#include <yoke/parallel.h>
 #include <yoke/post.h>
 #include <yoke/run.h>
 #include <yoke/scope.h>
