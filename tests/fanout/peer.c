@@ -1,0 +1,210 @@
+/*
+ * peer.c - the other sides of the fan-out service: what it asks, and who asks it.
+ *
+ *   peer MODE [MS]                 a backend; prints its address, ends with SIGTERM
+ *       answer | delay MS | trickle MS (between bytes) | stall | refuse | reset (half-way)
+ *   peer crowd ADDRESS N           N clients, again and again, until they are refused; says "running" after a while, and at the end what came
+ *   peer burst ADDRESS N           N clients that are all connected before the first one asks; once
+ *   peer mute ADDRESS N            N clients of which half never ask, and half never read; prints "mute"; ends with SIGTERM
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <yoke/yoke.h>
+
+static const char *mode, *address;
+static int number;
+
+static void say(const char *line)
+{
+    puts(line);
+    fflush(stdout);
+}
+
+static int until_told(void)
+{
+    int rc = yoke_signal_wait(SIGTERM);
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- backends ---- */
+
+static const char answer[] = "HTTP/1.0 200 OK\r\n\r\nanswer\n";
+
+static int reset_it(yoke_stream *s)
+{
+    struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+    YOKE_TRY(yoke_write_all(s, answer, sizeof answer / 2, NULL));
+    return setsockopt(yoke_stream_fd(s), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) < 0 ? -errno : 0;
+}
+
+static int serve(void *arg)
+{
+    YOKE_SCOPED(yoke_stream) s = *(yoke_stream **)arg;
+    char request[256];
+    ssize_t n = yoke_read(s, request, sizeof request);
+    if (n <= 0)
+        return (int)n;
+    if (strcmp(mode, "stall") == 0)
+        return (int)yoke_read(s, request, sizeof request); /* until the other end gives up */
+    if (strcmp(mode, "reset") == 0)
+        return reset_it(s);
+    if (strcmp(mode, "delay") == 0)
+        YOKE_TRY(yoke_sleep(YOKE_MS(number)));
+    size_t piece = strcmp(mode, "trickle") == 0 ? 1 : sizeof answer - 1;
+    for (size_t at = 0; at < sizeof answer - 1; at += piece) {
+        YOKE_TRY(yoke_write_all(s, answer + at, piece, NULL));
+        if (piece == 1)
+            YOKE_TRY(yoke_sleep(YOKE_MS(number)));
+    }
+    return 0;
+}
+
+static int accept_all(void *arg)
+{
+    YOKE_GROUP(g, .policy = YOKE_COLLECT);
+    int rc;
+    for (;;) {
+        YOKE_SCOPED(yoke_stream) s = NULL;
+        if ((rc = yoke_accept(*(yoke_listener **)arg, &s)) < 0 || (rc = yoke_spawn(g, serve, yoke_stream *, s)) < 0)
+            break;
+        s = NULL;
+    }
+    return yoke_group_close(g, rc);
+}
+
+static int backend(void *arg)
+{
+    char text[64];
+    YOKE_SCOPED(yoke_listener) l = NULL;
+    (void)arg;
+    YOKE_TRY(yoke_listen(&l, "127.0.0.1:0", 0));
+    YOKE_TRY(yoke_listener_address(l, text, sizeof text));
+    if (strcmp(mode, "refuse") == 0) /* bound, but it listens no more */
+        YOKE_TRY(shutdown(yoke_listener_fd(l), SHUT_RDWR) < 0 ? -errno : 0);
+    YOKE_GROUP(g);
+    int rc = strcmp(mode, "refuse") == 0 ? 0 : yoke_spawn(g, accept_all, yoke_listener *, l);
+    say(text);
+    if (rc == 0 && (rc = until_told()) == 0)
+        yoke_group_cancel(g, 0);
+    return yoke_group_close(g, rc);
+}
+
+/* ---- clients ---- */
+
+static long answered, lost, refused;
+
+static const char request[] = "GET / HTTP/1.0\r\n\r\n";
+
+/* The answer to what was asked: 1, if all of it has come. */
+static int await_answer(yoke_stream *s)
+{
+    char text[8192] = "";
+    size_t length = 0;
+    ssize_t n;
+    while ((n = yoke_read(s, text + length, sizeof text - 1 - length)) > 0)
+        length += (size_t)n;
+    text[length] = '\0';
+    const char *body = strstr(text, "\r\n\r\n"), *size = strstr(text, "Content-Length: ");
+    bool whole = n == 0 && strncmp(text, "HTTP/1.0 ", 9) == 0 && body != NULL && size != NULL &&
+                 strlen(body + 4) == strtoul(size + 16, NULL, 10);
+    __atomic_add_fetch(whole ? &answered : &lost, 1, __ATOMIC_RELAXED);
+    return n == -ECANCELED ? (int)n : whole;
+}
+
+static int ask_on(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        YOKE_SCOPED(yoke_stream) s = NULL;
+        int rc = yoke_dial(&s, address);
+        if (rc < 0) {
+            __atomic_add_fetch(&refused, 1, __ATOMIC_RELAXED);
+            return rc == -ECONNREFUSED || rc == -ECONNRESET ? 0 : rc;
+        }
+        rc = yoke_write_all(s, request, sizeof request - 1, NULL);
+        rc = rc < 0 ? (__atomic_add_fetch(&lost, 1, __ATOMIC_RELAXED), rc) : await_answer(s);
+        if (rc == -ECANCELED)
+            return rc;
+        if (__atomic_load_n(&answered, __ATOMIC_RELAXED) == 2 * number && rc == 1)
+            say("running");
+    }
+}
+
+static int crowd(void *arg)
+{
+    (void)arg;
+    YOKE_GROUP(g);
+    int rc = 0;
+    for (int i = 0; i < number && rc == 0; i++)
+        rc = yoke_spawn_ptr(g, ask_on, NULL);
+    rc = yoke_group_close(g, rc);
+    printf("%ld answered, %ld lost\n", answered, lost);
+    return rc;
+}
+
+static int ask_once(void *arg)
+{
+    yoke_stream *s = *(yoke_stream **)arg;
+    YOKE_TRY(yoke_write_all(s, request, sizeof request - 1, NULL));
+    int rc = await_answer(s);
+    return rc < 0 ? rc : yoke_close(s);
+}
+
+static int burst(void *arg)
+{
+    (void)arg;
+    YOKE_GROUP(g);
+    yoke_stream **all = calloc((size_t)number, sizeof *all);
+    if (all == NULL)
+        return yoke_group_close(g, -ENOMEM);
+    int rc = 0;
+    for (int i = 0; i < number && rc == 0; i++)
+        rc = yoke_dial(&all[i], address);
+    for (int i = 0; i < number && rc == 0; i++)
+        rc = yoke_spawn(g, ask_once, yoke_stream *, all[i]);
+    rc = yoke_group_close(g, rc);
+    free(all);
+    printf("%ld answered, %ld lost\n", answered, lost);
+    return rc;
+}
+
+static int mute(void *arg)
+{
+    (void)arg;
+    yoke_stream **all = calloc((size_t)number, sizeof *all);
+    int rc = all == NULL ? -ENOMEM : 0;
+    for (int i = 0; i < number && rc == 0; i++) {
+        rc = yoke_dial(&all[i], address);
+        if (rc == 0 && i % 2 == 0)
+            rc = yoke_write_all(all[i], request, sizeof request - 1, NULL);
+    }
+    say("mute");
+    if (rc == 0)
+        rc = until_told();
+    for (int i = 0; i < number && all != NULL; i++)
+        yoke_stream_scoped(&all[i]);
+    free(all);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *mode;
+        yoke_fn fn;
+    } clients[] = { { "crowd", crowd }, { "burst", burst }, { "mute", mute } };
+    yoke_fn fn = backend;
+    mode = argc > 1 ? argv[1] : "";
+    number = argc > 2 ? atoi(argv[argc - 1]) : 0;
+    for (size_t i = 0; i < sizeof clients / sizeof *clients; i++)
+        if (strcmp(mode, clients[i].mode) == 0)
+            fn = clients[i].fn;
+    if (argc < 2 || (fn != backend && argc != 4))
+        return 2;
+    address = argv[2];
+    return yoke_run(fn, NULL, NULL) < 0;
+}
