@@ -1,3 +1,4 @@
+# packages: g++ libtbb-dev
 # The questions of fork/join: what a fork costs, and how it speeds up.
 N=${YOKE_PERF_FIB:-38}
 measure perf_serial "$N"

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static inline double now_ns(void)
@@ -11,6 +12,20 @@ static inline double now_ns(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* A line of /proc/self/status, such as "VmRSS:". */
+static inline double kilobytes(const char *key)
+{
+    char line[256];
+    double value = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, key, strlen(key)) == 0)
+            value = atof(line + strlen(key));
+    if (f != NULL)
+        fclose(f);
+    return value;
 }
 
 static inline void print_result(const char *what, const char *subject, double value, const char *unit)

@@ -40,7 +40,7 @@ int main(int argc, char **argv)
     }
     (void)result;
     double ns = now_ns() - begin;
-    snprintf(what, sizeof what, "%s-%d", spawn ? "spawn" : "fib", threads);
+    snprintf(what, sizeof what, "%s-%d", spawn ? "batch" : "fib", threads);
     print_result(what, "libgomp", spawn ? ns / 1e6 : ns / forks_of(n), spawn ? "ns/task" : "ns/fork");
     return 0;
 }
