@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# programs.sh PAGE CC INCLUDE LIBRARY-DIRECTORY
+# programs.sh PAGE CC INCLUDE[:INCLUDE...] LIBRARY-DIRECTORY [PROGRAMS]
 # A block ```c whose first line is "/* file: NAME.c */" is a program; a block "```text expected output" after it is what it prints.
 set -euo pipefail
-page=$1 cc=$2 include=$3 lib=$4
+page=$1 cc=$2 lib=$4 least=${5:-6}
+IFS=: read -ra include <<<"$3"
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 awk -v dir="$dir" '
@@ -13,10 +14,10 @@ awk -v dir="$dir" '
 n=0
 for source in "$dir"/*.c; do
     name=${source%.c}
-    "$cc" -std=gnu11 -O1 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -I"$include" "$source" -o "$name" -L"$lib" -lyoke -pthread
+    "$cc" -std=gnu11 -O1 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror "${include[@]/#/-I}" "$source" -o "$name" -L"$lib" -lyoke -pthread
     LD_LIBRARY_PATH=$lib timeout 20 "$name" >"$name.out"
     [ ! -e "$name.expected" ] || diff "$name.expected" "$name.out" || { echo "FAILED: $source" >&2; exit 1; }
     n=$((n + 1))
 done
 echo "$n programs"
-[ "$n" -ge 6 ]
+[ "$n" -ge "$least" ]
