@@ -17,6 +17,7 @@ static const uint16_t sizes[YOKE__BLOCK_CLASSES] = {
     [YOKE__BLOCK_HANDLE] = ROUND(sizeof(struct yoke__handle)),
     [YOKE__BLOCK_FAIL] = ROUND(sizeof(struct yoke__fail)),
     [YOKE__BLOCK_SMALL] = ROUND(sizeof(struct yoke__deferred)),
+    [YOKE__BLOCK_SEATS] = ROUND(sizeof(struct yoke__seats)),
 };
 
 size_t yoke__block_size(enum yoke__block_class class)

@@ -32,6 +32,7 @@ enum yoke__block_class {
     YOKE__BLOCK_HANDLE,
     YOKE__BLOCK_FAIL,
     YOKE__BLOCK_SMALL, /* deferred functions, slots */
+    YOKE__BLOCK_SEATS,
     YOKE__BLOCK_CLASSES
 };
 

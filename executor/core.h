@@ -79,6 +79,7 @@ struct yoke__strand {
     int forks;               /* begun and not joined; counted in debug mode only */
     struct yoke__held *held; /* what must not outlive it: held.h */
     yoke_forked *fork;       /* it is that fork's, run by another worker than its joiner's; NULL: a task's own */
+    struct yoke__seat *seat; /* in a scope that another strand opened, or NULL: seat.h */
 };
 
 struct yoke__deferred {
@@ -104,8 +105,8 @@ struct yoke__task {
     struct yoke__group *group; /* NULL: the root */
     const char *name;
     const yoke_site *site;
+    uint16_t flags; /* (z) atomic: the task's forks may set some */
     uint8_t class; /* enum yoke__block_class it came from, or YOKE__TASK_HEAP, YOKE__TASK_FRAME; if not TASK0, flagged */
-    uint8_t flags; /* (z) atomic: the task's forks may set some */
     uint8_t record; /* of one that has ended: policy.c */
     int result;
     /* only as flags say */
@@ -127,6 +128,7 @@ enum yoke__task_flags {
     YOKE__TASK_OTHER = 32,  /* its block is not one of the small ones */
     YOKE__TASK_FORKED = 64, /* debug mode counts its forks */
     YOKE__TASK_HELD = 128,  /* it, or a fork of it, has held something: held.h */
+    YOKE__TASK_SEATED = 256, /* it has blocked in the scope where it began: seat.h */
 };
 enum { YOKE__TASK_SMALL = YOKE__FAST_ARGUMENT }; /* bytes of argument that fit into every block */
 _Static_assert(offsetof(struct yoke__task, fn) == offsetof(struct yoke__task_head, fn), "known to the inlined spawn");
@@ -161,6 +163,26 @@ struct yoke__stop {
     struct yoke__timer grace_timer, hard_timer;
 };
 
+/* Who blocks in a scope: seat.h. */
+struct yoke__seat {
+    uintptr_t wait;
+    struct yoke__seats *block; /* NULL: the seat of a scope's owner */
+};
+#ifdef YOKE_SHRUNKEN
+enum { YOKE__SEATS = 3 };
+#else
+enum { YOKE__SEATS = 15 };
+#endif
+struct yoke__seats {
+    struct yoke__seats *next, **back; /* a list of the scope's, under its lock */
+    struct yoke__scope *scope;
+    uint64_t taken; /* a bit each; atomic */
+    bool unvisited; /* in the list of a canceller */
+    struct {
+        struct yoke__seat seat;
+    } __attribute__((aligned(64))) at[YOKE__SEATS]; /* strands on different workers use neighbouring ones */
+};
+
 struct yoke__scope {
     struct yoke__scope_head head; /* memo, owner; first, known to the inlined fast path */
     struct yoke__scope *parent;   /* enclosing scope; NULL for the root's */
@@ -183,8 +205,9 @@ struct yoke__scope {
     struct yoke__scope *binding; /* the nearest scope, this one included, that binds a local */
     const yoke_local *key;
     void *value;
-    /* who blocks in here, for cancelling and for the dump; under lock */
-    struct yoke__wait *waits;
+    /* who blocks in here, for cancelling and for the dump: seat.h; the lists under lock */
+    struct yoke__seat seat;
+    struct yoke__seats *seats, *full_seats;
     struct yoke__scope *children, *sibling, **back;
     uint32_t pins;                 /* cancellers that look at this scope; top bit: the closer sleeps on it */
     struct yoke__scope *walk_next; /* queue of cancels to carry out (runtime.walks) */
@@ -223,9 +246,7 @@ struct yoke__wait {
     const char *what;              /* for the dump: "sleep", "close", ... */
     const struct yoke__waited *on; /* NULL: others than tasks of this runtime may end it */
     const void *object;
-    /* registry of its scope, under the scope's lock */
-    struct yoke__scope *scope;
-    struct yoke__wait *next, **back;
+    struct yoke__seat *seat; /* of the strand; NULL: no canceller knows of this wait */
 };
 
 /* First in, first out; the node lives in the waiter's frame. */
@@ -326,8 +347,8 @@ struct yoke__worker {
     struct yoke__fiber *fiber;     /* the stack it is on */
     struct yoke__fiber native;     /* the thread's own stack */
     uintptr_t stack_half;          /* head.stack_low, but for debug mode */
-    struct yoke__fiber *spare;     /* fibers that wait in the scheduler loop */
-    int spares;
+    struct yoke__fiber *spare, *spare_chain; /* fibers that wait in the scheduler loop; a whole chain of them, or NULL */
+    int spares;                              /* in the first */
     int index;
     uint32_t random, turn;
     uint32_t woken_run;            /* woken fibers resumed since the deque had its turn */
@@ -395,7 +416,7 @@ struct yoke_runtime {
     struct yoke__pool pool;
     struct yoke__block_pool blocks;
     struct yoke__lock fibers_lock;
-    struct yoke__fiber *fibers; /* spares beyond the workers' own */
+    struct yoke__fiber *fibers; /* chains of spares beyond the workers' own */
     struct yoke__scope root;
     struct yoke__task main;
     int result;

@@ -156,6 +156,12 @@ static inline void *yoke__deque_pop(struct yoke__deque *d)
     return yoke__deque_pop_slow(d);
 }
 
+/* How many items there are, private ones included, as far as one can tell. */
+static inline int64_t yoke__deque_count(const struct yoke__deque *d)
+{
+    return yoke__load_acquire(&d->bottom) - yoke__load_relaxed(&d->top);
+}
+
 /* True if the deque may hold an item, private ones included. */
 static inline bool yoke__deque_any(const struct yoke__deque *d)
 {

@@ -16,6 +16,7 @@
 
 #include "fork.h"
 #include "report.h"
+#include "seat.h"
 #include "wait.h"
 
 enum { TEXT_MOST = 1 << 20, DEPTH_MOST = 64, BLOCKED_MOST = 1000 };
@@ -77,7 +78,7 @@ static void show_wait(struct text *t, const struct yoke__wait *wait, int depth)
     if (wait->on != NULL)
         (void)yoke__waited_text(wait->on, wait->object, which, sizeof which);
     add(t, "%s%s%s", wait->what, which, strand->fork != NULL ? ", in a fork" : "");
-    if (t->tree && wait->fiber->base != NULL) { /* it cannot end before it has taken itself out of this list */
+    if (t->tree && wait->fiber->base != NULL) { /* it cannot end before it has risen from its seat */
         size_t used = yoke__stack_high_water(t->stacks, wait->fiber->base);
         add(t, " (stack: at most %zu KiB of %zu)", (used + 1023) / 1024, (t->stacks->stack_size - YOKE__GUARD_BYTES) / 1024);
         if (used > t->deepest)
@@ -86,9 +87,16 @@ static void show_wait(struct text *t, const struct yoke__wait *wait, int depth)
     add(t, "\n");
 }
 
+struct place {
+    struct text *text;
+    int depth;
+};
+
 /* A blocked strand; if it is a fork's, who waits for that, and so on. */
-static void show_waits(struct text *t, const struct yoke__wait *wait, int depth)
+static void show_waits(void *ctx, const struct yoke__wait *wait)
 {
+    struct text *t = ((struct place *)ctx)->text;
+    int depth = ((struct place *)ctx)->depth;
     while (wait != NULL) {
         const yoke_forked *fork = wait->strand->fork;
         show_wait(t, wait, depth);
@@ -126,8 +134,7 @@ static void show_scope(struct text *t, struct yoke__scope *scope, int depth)
         show_head(t, scope, depth);
     if (scope->kind == YOKE__SCOPE_GROUP)
         show_close(t, scope, depth + 1);
-    for (const struct yoke__wait *wait = scope->waits; wait != NULL; wait = wait->next)
-        show_waits(t, wait, depth + 1);
+    yoke__seats_show_locked(scope, show_waits, &(struct place){ t, depth + 1 });
 }
 
 /* Not by recursion: scopes may be nested as deep as tasks recurse. */

@@ -47,6 +47,15 @@ void yoke__fiber_retire(struct yoke__fiber *fiber)
     (void)fiber;
 }
 
+void yoke__fibers_retire(struct yoke__fiber *first)
+{
+    while (first != NULL) {
+        struct yoke__fiber *fiber = first;
+        first = fiber->next;
+        yoke__fiber_retire(fiber);
+    }
+}
+
 void yoke__fiber_destroy(struct yoke__stack_pool *pool, struct yoke__fiber *fiber)
 {
     yoke__fiber_retire(fiber);

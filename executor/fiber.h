@@ -53,6 +53,7 @@ struct yoke__fiber *yoke__fiber_create(struct yoke__stack_pool *pool, void (*ent
 
 /* From another stack: tells the sanitizers; the stack itself goes with its pool. */
 void yoke__fiber_retire(struct yoke__fiber *fiber);
+void yoke__fibers_retire(struct yoke__fiber *first); /* and what it is linked to by `next` */
 
 /* The same, and gives the stack back to its pool. */
 void yoke__fiber_destroy(struct yoke__stack_pool *pool, struct yoke__fiber *fiber);
@@ -60,7 +61,7 @@ void yoke__fiber_destroy(struct yoke__stack_pool *pool, struct yoke__fiber *fibe
 /* Wraps the calling thread's own stack, which is not freed with it. */
 void yoke__fiber_adopt_thread(struct yoke__fiber *fiber);
 
-/* Hints. The second one reads the descriptor. */
+/* Hints. The second one reads the descriptor, the third one the strand. */
 static inline void yoke__fiber_prefetch(const struct yoke__fiber *fiber)
 {
     __builtin_prefetch(fiber, 1);
@@ -74,6 +75,8 @@ static inline void yoke__fiber_prefetch_frames(const struct yoke__fiber *fiber)
     for (int at = 0; at < FRAMES; at += LINE)
         __builtin_prefetch((const char *)fiber->sp + at, 1);
 }
+
+void yoke__fiber_prefetch_task(const struct yoke__fiber *fiber); /* task.c */
 
 /* What a sanitizer has to be told on arrival at `me`, first thing after its entry or a switch. */
 static inline void yoke__fiber_arrived(struct yoke__fiber *me)

@@ -25,6 +25,7 @@
 #include "held.h"
 #include "report.h"
 #include "scope.h"
+#include "seat.h"
 #include "wait.h"
 #include "worker.h"
 
@@ -84,7 +85,7 @@ void yoke__fast_fork_slow(yoke_forked *fork)
     fork->from = strand->head;
     if (w->rt->config.debug) {
         strand->forks++;
-        yoke__or_relaxed(&strand->task->flags, (uint8_t)YOKE__TASK_FORKED); /* ordered by the joins of the task's forks */
+        yoke__or_relaxed(&strand->task->flags, (uint16_t)YOKE__TASK_FORKED); /* ordered by the joins of the task's forks */
     }
     fork->state = (uintptr_t)w->head.deque.bottom + 1;
     int rc = yoke__deque_push(&w->head.deque, fork);
@@ -111,6 +112,8 @@ static int call_here(struct yoke__strand *strand, yoke_forked *fork)
     if (strand->head.scope != own)
         yoke__scope_unwind(strand, (struct yoke__scope *)(void *)own, "was still open when a fork ended: cancelled and joined");
     yoke__strand_set_scope(yoke__self(), strand, scope);
+    if (yoke__unlikely(strand->seat != NULL && strand->seat->block->scope != strand->base))
+        yoke__seat_vacate(strand); /* of another strand's scope, which may go */
     return rc;
 }
 
@@ -206,6 +209,7 @@ void yoke__fork_run(struct yoke__worker *w, yoke_forked *fork, bool typed)
     if (strand.head.scope != scope)
         yoke__scope_unwind(&strand, strand.base, "was still open when a fork ended: cancelled and joined");
     yoke__held_end(&strand);
+    yoke__seat_vacate(&strand);
     if (strand.forks != 0)
         yoke__panic("a fork of task '%s' ended with forks of its own not joined", strand.task->name);
     fork->result = rc;

@@ -101,12 +101,13 @@ void yoke__handle_ended(struct yoke__worker *w, struct yoke__handle *handle, str
     yoke__block_put(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_SCOPE, scope);
 }
 
-struct yoke__scope *yoke__handle_started(struct yoke__task *task)
+struct yoke__scope *yoke__handle_started(struct yoke__strand *strand, struct yoke__task *task)
 {
     struct yoke__handle *handle = task->handle;
     yoke__lock_acquire(&handle->lock);
     handle->status = YOKE_TASK_RUNNING;
     struct yoke__scope *scope = handle->scope; /* ours until we end */
+    scope->head.owner = &strand->head;
     yoke__lock_release(&handle->lock);
     return scope;
 }

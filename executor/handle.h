@@ -19,7 +19,7 @@ void yoke__handles_end_services(struct yoke_runtime *rt, struct yoke__group *gro
 void yoke__handle_abandon(struct yoke__worker *w, struct yoke__task *task);
 
 /* The task is being entered: its scope. */
-struct yoke__scope *yoke__handle_started(struct yoke__task *task);
+struct yoke__scope *yoke__handle_started(struct yoke__strand *strand, struct yoke__task *task);
 
 /* The task's function has ended: nobody is this task any more, whose block may soon be another's. */
 void yoke__handle_ending(struct yoke__handle *handle);

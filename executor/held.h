@@ -23,9 +23,9 @@ static inline void yoke__held_link(struct yoke__held *held, struct yoke__strand 
     if (held->next != NULL)
         held->next->back = &held->next;
     strand->held = held;
-    uint8_t *flags = &strand->task->flags;
+    uint16_t *flags = &strand->task->flags;
     if (yoke__unlikely((yoke__load_relaxed(flags) & YOKE__TASK_HELD) == 0))
-        yoke__or_relaxed(flags, (uint8_t)YOKE__TASK_HELD); /* ordered by the joins of the task's forks */
+        yoke__or_relaxed(flags, (uint16_t)YOKE__TASK_HELD); /* ordered by the joins of the task's forks */
 }
 
 static inline void yoke__held_unlink(struct yoke__held *held)

@@ -225,7 +225,7 @@ static void note_cut(struct yoke__group *group)
     uint8_t cut = outermost != &group->scope                                             ? YOKE__CUT_ENCLOSING
                   : yoke__load_acquire(&group->scope.cancel) == YOKE__CANCEL_DEADLINE ? YOKE__CUT_OWN_DEADLINE
                                                                                          : 0;
-    if (cut != 0)
+    if (cut != 0 && (yoke__load_relaxed(&group->cut) & cut) == 0)
         yoke__or_acq_rel(&group->cut, cut); /* read by the owner after the last child has ended */
 }
 
@@ -264,9 +264,7 @@ static bool record_failure(struct yoke_runtime *rt, struct yoke__group *group, s
 /* A service that was told to end was cut by nobody else. */
 static void record_cancelled(struct yoke__group *group, bool service)
 {
-    yoke__lock_acquire(&group->lock);
-    group->cancelled++;
-    yoke__lock_release(&group->lock);
+    yoke__add_relaxed(&group->cancelled, 1); /* read by the owner after the last child has ended */
     if (service)
         return;
     note_cut(group);

@@ -7,7 +7,7 @@
 
 #include "platform.h"
 
-enum { ROB_AT_MOST = 32 };
+enum { ROB_AT_MOST = 32, TAKE_ALONG = 64 < YOKE__RING ? 64 : YOKE__RING };
 
 int yoke__ready_init(struct yoke__ready *r, bool membarrier)
 {
@@ -23,7 +23,7 @@ void yoke__ready_destroy(struct yoke__ready *r)
 
 int yoke__ready_push_public(struct yoke__ready *r, struct yoke__fiber *fiber)
 {
-    if (yoke__ready_hidden(r) && yoke__ready_enter(r)) { /* these are older */
+    if (yoke__ready_hidden(r) && !yoke__deque_any(&r->public) && yoke__ready_enter(r)) { /* these are older */
         uint32_t head = yoke__load_relaxed(&r->head), tail = yoke__load_relaxed(&r->tail); /* ours while inside */
         while (head != tail && yoke__deque_push_public(&r->public, r->ring[head % YOKE__RING]) == 0)
             head++;
@@ -33,13 +33,39 @@ int yoke__ready_push_public(struct yoke__ready *r, struct yoke__fiber *fiber)
     return yoke__deque_push_public(&r->public, fiber);
 }
 
-struct yoke__fiber *yoke__ready_take_public(struct yoke__ready *r)
+/* Into a ring that is empty, so that what comes out of both parts stays in order; a part of them only, as others come for them too. */
+static void take_along(struct yoke__ready *victim, struct yoke__ready *own, bool idle)
 {
-    void *fiber;
-    enum yoke__steal got;
-    while ((got = yoke__deque_steal(&r->public, &fiber)) == YOKE__STEAL_LOST)
+    int64_t n = yoke__deque_count(&victim->public) / (idle ? 8 : 2);
+    if (n == 0 || yoke__ready_hidden(own) || !yoke__ready_enter(own))
+        return;
+    uint32_t tail = yoke__load_relaxed(&own->tail); /* ours while inside */
+    if (tail == yoke__load_relaxed(&own->head)) {
+        void *fiber;
+        for (n = n < TAKE_ALONG ? n : TAKE_ALONG; n > 0 && yoke__deque_steal(&victim->public, &fiber) == YOKE__STEAL_GOT; n--)
+            own->ring[tail++ % YOKE__RING] = fiber;
+        yoke__store_relaxed(&own->tail, tail); /* published by leaving */
+        yoke__ready_expect_first(own, yoke__load_relaxed(&own->head)); /* ours while inside */
+    }
+    yoke__ready_leave(own);
+}
+
+enum yoke__steal yoke__ready_steal(struct yoke__ready *victim, struct yoke__ready *own, bool idle, struct yoke__fiber **fiber)
+{
+    void *got;
+    enum yoke__steal how = yoke__deque_steal(&victim->public, &got);
+    *fiber = how == YOKE__STEAL_GOT ? got : NULL;
+    if (how == YOKE__STEAL_GOT)
+        take_along(victim, own, idle);
+    return how;
+}
+
+struct yoke__fiber *yoke__ready_take_public(struct yoke__ready *r, bool idle)
+{
+    struct yoke__fiber *fiber;
+    while (yoke__ready_steal(r, r, idle, &fiber) == YOKE__STEAL_LOST)
         ;
-    return got == YOKE__STEAL_GOT ? fiber : NULL;
+    return fiber;
 }
 
 struct yoke__fiber *yoke__ready_rob(struct yoke__ready *victim, struct yoke__ready *own)

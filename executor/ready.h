@@ -2,9 +2,10 @@
  * ready.h - fibers that a worker is to resume, first in first out.
  *
  * Two parts: a public one, which others may take from at any time (a deque whose owner takes from the top like everybody else, by
- * compare-exchange), and before it a ring that the owner uses without atomic read-modify-write. While somebody is idle everything
- * goes to the public part, the ring's fibers first. A ring is there to be robbed of all the same: a worker that finds no other work revokes
- * it.
+ * compare-exchange), and before it a ring that the owner uses without atomic read-modify-write. What is in the ring is older: fibers are pushed
+ * to it while the public part is empty and nobody is idle; else to the public part, the ring's fibers first if that is empty. From
+ * a long public part many are taken along to an empty ring. A ring is there to be robbed of all the same: a worker that finds no other
+ * work revokes it.
  *
  * Revoking is a lock with an owner who pays nothing (after Dice, Huang, Yang, "Asymmetric Dekker synchronization", 2001):
  *
@@ -55,7 +56,13 @@ void yoke__ready_destroy(struct yoke__ready *r);
 
 /* The slow ways of push and take. */
 int yoke__ready_push_public(struct yoke__ready *r, struct yoke__fiber *fiber);
-struct yoke__fiber *yoke__ready_take_public(struct yoke__ready *r);
+struct yoke__fiber *yoke__ready_take_public(struct yoke__ready *r, bool idle);
+
+/*
+ * A fiber out of the public part of `victim`, which may be the caller's own. If there are many, and the fewer the more with nobody idle, some go
+ * along to the caller's own ring, if that is empty: there they can be expected, and cost no atomic operation each.
+ */
+enum yoke__steal yoke__ready_steal(struct yoke__ready *victim, struct yoke__ready *own, bool idle, struct yoke__fiber **fiber);
 
 /* For any worker but the owner: fibers out of the ring of `victim`, the oldest half; one is returned, the others go to `own`, the caller's. */
 struct yoke__fiber *yoke__ready_rob(struct yoke__ready *victim, struct yoke__ready *own);
@@ -91,7 +98,7 @@ static inline void yoke__ready_leave(struct yoke__ready *r)
 /* Owner. `idle`: somebody is, as far as the caller knows. 0 or -ENOMEM. The caller looks for sleepers afterwards, whichever part it was. */
 static inline int yoke__ready_push(struct yoke__ready *r, struct yoke__fiber *fiber, bool idle)
 {
-    if (__builtin_expect(!idle, 1) && yoke__ready_enter(r)) {
+    if (__builtin_expect(!idle && !yoke__deque_any(&r->public), 1) && yoke__ready_enter(r)) {
         uint32_t tail = yoke__load_relaxed(&r->tail); /* ours while inside */
         bool room = tail - yoke__load_relaxed(&r->head) < YOKE__RING;
         if (__builtin_expect(room, 1)) {
@@ -106,24 +113,35 @@ static inline int yoke__ready_push(struct yoke__ready *r, struct yoke__fiber *fi
 }
 
 /*
- * Owner, inside. Many fibers that wait for I/O have long left the caches when they are woken: two turns before its own a fiber's
- * descriptor is fetched, one turn before the frames with which it goes on.
+ * Owner, inside. Fibers that wait for long have left the caches when they are woken: some turns before its own a fiber's descriptor is
+ * fetched, then the frames with which it goes on, and last its task.
  */
+enum { YOKE__EXPECT_DESCRIPTOR = 6, YOKE__EXPECT_FRAMES = 3, YOKE__EXPECT_TASK = 1 };
 static inline void yoke__ready_expect(const struct yoke__ready *r, uint32_t head)
 {
     uint32_t n = yoke__load_relaxed(&r->tail) - head;
-    if (n > 1)
-        yoke__fiber_prefetch(r->ring[(head + 1) % YOKE__RING]);
-    if (n > 0)
-        yoke__fiber_prefetch_frames(r->ring[head % YOKE__RING]);
+    if (n > YOKE__EXPECT_DESCRIPTOR)
+        yoke__fiber_prefetch(r->ring[(head + YOKE__EXPECT_DESCRIPTOR) % YOKE__RING]);
+    if (n > YOKE__EXPECT_FRAMES)
+        yoke__fiber_prefetch_frames(r->ring[(head + YOKE__EXPECT_FRAMES) % YOKE__RING]);
+    if (n > YOKE__EXPECT_TASK)
+        yoke__fiber_prefetch_task(r->ring[(head + YOKE__EXPECT_TASK) % YOKE__RING]);
 }
 
-/* Owner. The oldest fiber, or NULL: none is there, or a thief is in the ring just now. */
-static inline struct yoke__fiber *yoke__ready_take(struct yoke__ready *r)
+/* Many have come at once: the first of them. */
+static inline void yoke__ready_expect_first(const struct yoke__ready *r, uint32_t head)
+{
+    uint32_t n = yoke__load_relaxed(&r->tail) - head;
+    for (uint32_t i = 0; i < n && i < YOKE__EXPECT_DESCRIPTOR; i++)
+        yoke__fiber_prefetch(r->ring[(head + i) % YOKE__RING]);
+    for (uint32_t i = 0; i < n && i < YOKE__EXPECT_FRAMES; i++)
+        yoke__fiber_prefetch_frames(r->ring[(head + i) % YOKE__RING]);
+}
+
+/* Owner. The oldest fiber, or NULL: none is there, or a thief is in the ring just now. `idle`: as above. */
+static inline struct yoke__fiber *yoke__ready_take(struct yoke__ready *r, bool idle)
 {
     struct yoke__fiber *fiber = NULL;
-    if (__builtin_expect(yoke__deque_any(&r->public), 0) && (fiber = yoke__ready_take_public(r)) != NULL)
-        return fiber; /* these are the older ones */
     if (yoke__ready_hidden(r) && yoke__ready_enter(r)) {
         uint32_t head = yoke__load_relaxed(&r->head); /* ours while inside */
         if (head != yoke__load_relaxed(&r->tail)) {
@@ -133,6 +151,8 @@ static inline struct yoke__fiber *yoke__ready_take(struct yoke__ready *r)
         }
         yoke__ready_leave(r);
     }
+    if (fiber == NULL && yoke__deque_any(&r->public))
+        fiber = yoke__ready_take_public(r, idle);
     return fiber;
 }
 

@@ -113,9 +113,9 @@ static void destroy_workers(struct yoke_runtime *rt)
         if (rt->workers[i] != NULL)
             yoke__worker_destroy(rt->workers[i]);
     while (rt->fibers != NULL) {
-        struct yoke__fiber *fiber = rt->fibers;
-        rt->fibers = fiber->next;
-        yoke__fiber_retire(fiber);
+        struct yoke__fiber *chain = rt->fibers;
+        rt->fibers = *yoke__worker_next_chain(chain);
+        yoke__fibers_retire(chain);
     }
     yoke__os_free(rt->workers);
 }

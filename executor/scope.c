@@ -6,9 +6,9 @@
  * the scope, then increments the epoch (release), then wakes. A reader that sees the new epoch (acquire) sees the mark. One that
  * reads the old epoch, walks, and stores the old epoch as its memo will walk again when it sees the new one.
  *
- * Waking. A strand that blocks registers its wait in its scope, and the scope in its ancestors (lazily: what never blocks is never
- * registered), and checks for a cancel after that. A canceller marks, and then visits the registries. Both go through each
- * scope's lock: if the visit came first, the check sees the mark; else the visit sees the wait. Ancestors are linked from the top
+ * Waking. A strand that blocks sits down in its scope (seat.h), after the scope was linked to its ancestors (lazily: what never blocks is
+ * never registered), and checks for a cancel after that. A canceller marks, and then visits the seats: either it sees the wait, or the
+ * check sees the mark. Links go through each scope's lock. Ancestors are linked from the top
  * down, so that "linked" (acquire) means reachable from the root. O(tasks affected): a visit descends to unshielded children only.
  *
  * Lifetime. A canceller pins a scope while it looks at it: under the scope's own lock after comparing the generation (a handle),
@@ -29,6 +29,7 @@
 #include "group.h"
 #include "process.h"
 #include "report.h"
+#include "seat.h"
 #include "stop.h"
 #include "wait.h"
 #include "worker.h"
@@ -182,24 +183,8 @@ static bool cut_on_stop_locked(struct yoke_runtime *rt, struct yoke__scope *scop
     return true;
 }
 
-static void wake_all_locked(struct yoke__scope *scope, struct yoke__fiber **woken)
-{
-    while (scope->waits != NULL) {
-        struct yoke__wait *wait = scope->waits;
-        struct yoke__fiber *fiber;
-        scope->waits = wait->next;
-        if (wait->next != NULL)
-            wait->next->back = &scope->waits;
-        wait->back = NULL;
-        if (yoke__wait_fire(wait, YOKE__FIRE_CANCEL, &fiber) && fiber != NULL) {
-            fiber->next = *woken;
-            *woken = fiber;
-        }
-    }
-}
-
 /* Only the one walker is here. `scope` is pinned, and cancelled or else only stopping. */
-static void walk(struct yoke_runtime *rt, struct yoke__scope *scope, bool cancelled, struct yoke__fiber **woken)
+static void walk(struct yoke_runtime *rt, struct yoke__scope *scope, bool cancelled, struct yoke__woken *woken)
 {
     scope->work_next = NULL;
     scope->work_cancelled = cancelled;
@@ -209,8 +194,6 @@ static void walk(struct yoke_runtime *rt, struct yoke__scope *scope, bool cancel
         work = s->work_next;
         yoke__lock_acquire(&s->lock);
         cancelled = s->work_cancelled || (s->cancel_on_stop && cut_on_stop_locked(rt, s));
-        if (cancelled)
-            wake_all_locked(s, woken);
         for (struct yoke__scope *child = s->children; child != NULL; child = child->sibling) {
             if (child->shield)
                 continue;
@@ -219,6 +202,8 @@ static void walk(struct yoke_runtime *rt, struct yoke__scope *scope, bool cancel
             child->work_next = work;
             work = child;
         }
+        if (cancelled)
+            yoke__seats_cancel_locked(rt, s, woken);
         yoke__lock_release(&s->lock);
         unpin(s);
     }
@@ -229,7 +214,7 @@ static void serve_walks(struct yoke_runtime *rt, uint32_t n)
 {
     if (yoke__add_acq_rel(&rt->walks_pending, n) != 0)
         return; /* the walker of the moment will see it: it leaves only when pending is 0 */
-    struct yoke__fiber *woken = NULL;
+    struct yoke__woken woken = { NULL, 0 };
     do {
         struct yoke__scope *batch = yoke__xchg_acq_rel(&rt->walks, (struct yoke__scope *)NULL); /* pairs with yoke__scope_carry_out() */
         for (n = 0; batch != NULL; n++) {
@@ -243,8 +228,7 @@ static void serve_walks(struct yoke_runtime *rt, uint32_t n)
             walk(rt, batch, false, &woken);
             batch = next;
         }
-        yoke__ready_list(rt, woken);
-        woken = NULL;
+        yoke__woken_ready(rt, &woken);
     } while (yoke__sub_acq_rel(&rt->walks_pending, n) != n);
 }
 
@@ -365,7 +349,6 @@ static void await_pins(struct yoke__scope *scope)
 
 void yoke__scope_retire(struct yoke_runtime *rt, struct yoke__scope *scope)
 {
-    (void)rt;
     if (scope->deadline != YOKE_NEVER)
         yoke__timer_disarm(&scope->timer); /* afterwards its callback is not running */
     yoke__lock_acquire(&scope->lock);
@@ -379,7 +362,8 @@ void yoke__scope_retire(struct yoke_runtime *rt, struct yoke__scope *scope)
         await_pins(scope);                 /* of timers that have fired */
     }
     yoke__store_relaxed(&scope->pins, 0); /* nobody else is left */
-    if (scope->waits != NULL || scope->children != NULL)
+    (void)rt;
+    if (!yoke__seats_retire(yoke__self(), scope) || scope->children != NULL)
         yoke__panic("scope %s left with somebody blocked inside", scope->name != NULL ? scope->name : "?");
 }
 

@@ -17,6 +17,13 @@ static inline bool yoke__scope_cancelled(struct yoke_runtime *rt, struct yoke__s
     return yoke__scope_cancelled_slow(rt, scope);
 }
 
+/* The same for one that has sat down before it asks (seat.h): the look at the epoch comes after that. */
+static inline bool yoke__scope_cancelled_now(struct yoke_runtime *rt, struct yoke__scope *scope)
+{
+    /* store-load against yoke__scope_carry_out() */
+    return yoke__load_relaxed(&scope->head.memo) != yoke__load_seq(&rt->epoch) && yoke__scope_cancelled_slow(rt, scope);
+}
+
 /* The outermost cancelled scope in force at `scope` (up to the first shield), or NULL. */
 struct yoke__scope *yoke__scope_outermost_cancelled(struct yoke__scope *scope);
 

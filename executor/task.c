@@ -17,6 +17,7 @@
 #include "process.h"
 #include "report.h"
 #include "scope.h"
+#include "seat.h"
 #include "worker.h"
 
 /* ---- blocks ----------------------------------------------------------------------------------------------------------- */
@@ -241,6 +242,7 @@ int yoke__task_finish(struct yoke__strand *strand, int rc)
     if (yoke__load_relaxed(&task->flags) & YOKE__TASK_CLEANUP)
         rc = run_cleanup(task, rc);
     yoke__held_end(strand); /* deferred functions may still have let go of it */
+    yoke__seat_vacate(strand);
     if (strand->forks != 0) {
         struct yoke_runtime *rt = yoke__self()->rt;
         yoke__report(rt, "task '%s'%s ended with %d forks not joined", task->name, yoke__site_text(task->site).text, strand->forks);
@@ -277,6 +279,12 @@ void yoke__task_end(struct yoke__strand *strand, int rc)
         yoke__handle_ended(w, handle, group, strand, rc);
 }
 
+void yoke__fiber_prefetch_task(const struct yoke__fiber *fiber)
+{
+    if (fiber->strand != NULL)
+        __builtin_prefetch(((const struct yoke__strand *)(const void *)fiber->strand)->task, 1); /* the line that its end looks at */
+}
+
 /* ---- about oneself ---------------------------------------------------------------------------------------------------- */
 
 uint64_t yoke_task_id(void)
@@ -288,7 +296,7 @@ uint64_t yoke_task_id(void)
     uint64_t id = yoke__load_relaxed(&task->id), next = (uint64_t)(w->index + 1) << 40 | ++w->next_id;
     if (id == 0 && yoke__cas_relaxed(&task->id, &id, next)) /* forks of the task may ask at the same time; a number orders nothing */
         id = next;
-    yoke__or_relaxed(&task->flags, (uint8_t)YOKE__TASK_NAMED); /* ordered by the joins of the task's forks */
+    yoke__or_relaxed(&task->flags, (uint16_t)YOKE__TASK_NAMED); /* ordered by the joins of the task's forks */
     return id;
 }
 
@@ -314,7 +322,7 @@ int yoke_defer(yoke_fn fn, void *arg)
     *deferred = (struct yoke__deferred){ .next = yoke__load_relaxed(&task->deferred), .fn = fn, .arg = arg };
     while (!yoke__cas_acq_rel(&task->deferred, &deferred->next, deferred)) /* forks may defer too; pairs with run_cleanup() */
         ;
-    yoke__or_relaxed(&task->flags, (uint8_t)YOKE__TASK_CLEANUP); /* ordered by the joins of the task's forks */
+    yoke__or_relaxed(&task->flags, (uint16_t)YOKE__TASK_CLEANUP); /* ordered by the joins of the task's forks */
     return 0;
 }
 
@@ -336,7 +344,7 @@ int yoke_slot_set(const yoke_slot *slot, void *value)
         return -ENOMEM;
     *v = (struct yoke__slot_value){ .next = task->slots, .slot = slot, .value = value };
     task->slots = v;
-    yoke__or_relaxed(&task->flags, (uint8_t)YOKE__TASK_CLEANUP); /* as above */
+    yoke__or_relaxed(&task->flags, (uint16_t)YOKE__TASK_CLEANUP); /* as above */
     return 0;
 }
 

@@ -32,6 +32,7 @@ static inline void yoke__task_strand(struct yoke__strand *strand, struct yoke__t
     strand->forks = 0;
     strand->held = NULL;
     strand->fork = NULL;
+    strand->seat = NULL;
 }
 
 /* What a task left open, its deferred functions and slots; the result as it then is. */
@@ -50,7 +51,7 @@ static inline struct yoke__worker *yoke__task_call_on(struct yoke__worker *w, st
     struct yoke__scope *scope = &task->group->scope;
     strand->task = task;
     if (yoke__unlikely(task->flags & YOKE__TASK_HANDLE)) {
-        strand->base = yoke__handle_started(task);
+        strand->base = yoke__handle_started(strand, task);
         strand->head.scope = &strand->base->head;
     }
     int rc = task->fn(task->arg);

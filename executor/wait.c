@@ -8,6 +8,7 @@
 #include "cycle.h"
 #include "deadlock.h"
 #include "scope.h"
+#include "seat.h"
 #include "worker.h"
 
 void yoke__wait_init(struct yoke__wait *wait, const char *what)
@@ -18,7 +19,7 @@ void yoke__wait_init(struct yoke__wait *wait, const char *what)
     wait->strand = yoke__current(w);
     wait->what = what;
     wait->on = NULL;
-    wait->scope = NULL;
+    wait->seat = NULL;
 }
 
 void yoke__wait_init_on(struct yoke__wait *wait, const struct yoke__waited *on, const void *object)
@@ -46,18 +47,15 @@ int yoke__wait_enlist(struct yoke__wait *wait)
         return -ECANCELED;
     if (!yoke__worker_reserve(w))
         return -ENOMEM;
+    struct yoke__seat *seat = yoke__seat_here(w, wait->strand);
+    if (yoke__unlikely(seat == NULL))
+        return -ENOMEM;
     if (yoke__unlikely(!yoke__load_acquire(&scope->linked))) /* pairs with yoke__scope_link() */
         yoke__scope_link(scope);
-    yoke__lock_acquire(&scope->lock);
-    wait->scope = scope;
-    wait->next = scope->waits;
-    wait->back = &scope->waits;
-    if (wait->next != NULL)
-        wait->next->back = &wait->next;
-    scope->waits = wait;
-    yoke__lock_release(&scope->lock);
-    /* A cancel marks first and walks the lists later, each list under its lock: it finds this wait, or this check finds its mark. */
-    if (yoke__scope_cancelled(w->rt, scope)) {
+    wait->seat = seat;
+    yoke__seat_sit(seat, wait);
+    /* A cancel marks first and visits the seats later: it finds this wait, or this check finds its mark. */
+    if (yoke__unlikely(yoke__scope_cancelled_now(w->rt, scope))) {
         yoke__wait_delist(wait);
         return -ECANCELED;
     }
@@ -66,18 +64,9 @@ int yoke__wait_enlist(struct yoke__wait *wait)
 
 void yoke__wait_delist(struct yoke__wait *wait)
 {
-    struct yoke__scope *scope = wait->scope;
-    if (scope == NULL)
-        return;
-    yoke__lock_acquire(&scope->lock);
-    if (wait->back != NULL) {
-        *wait->back = wait->next;
-        if (wait->next != NULL)
-            wait->next->back = wait->back;
-        wait->back = NULL;
-    }
-    yoke__lock_release(&scope->lock);
-    wait->scope = NULL;
+    if (wait->seat != NULL)
+        yoke__seat_rise(wait->seat, wait);
+    wait->seat = NULL;
 }
 
 /* Post-switch hook: the stack has been left. */

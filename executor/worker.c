@@ -33,44 +33,62 @@
 #include "task.h"
 #include "wait.h"
 
-enum { WOKEN_IN_A_ROW = 8, LOOK_NS = 100 * 1000, SPARES_KEPT = 32, THIN_OUT = 32, ASK_NS = 50 * 1000, NO_STACK_RETRY_NS = 1000 * 1000 };
+enum { WOKEN_IN_A_ROW = 8, LOOK_NS = 100 * 1000, SPARES = 32, THIN_OUT = 32, ASK_NS = 50 * 1000, NO_STACK_RETRY_NS = 1000 * 1000 };
 
 static void loop(void *handoff);
 
 /* ---- stacks ----------------------------------------------------------------------------------------------------------- */
 
+/*
+ * Spares are kept in chains: one in use, and a whole one, so that the runtime's list, which is locked, is asked for one chain in many takes,
+ * also if they go to and fro around the end of a chain. Last used, first taken.
+ */
+static struct yoke__fiber *take_chain(struct yoke_runtime *rt)
+{
+    struct yoke__fiber *chain = yoke__load_relaxed(&rt->fibers); /* a hint; the list is read under its lock */
+    if (chain == NULL)
+        return NULL;
+    yoke__lock_acquire(&rt->fibers_lock);
+    chain = rt->fibers;
+    if (chain != NULL)
+        yoke__store_relaxed(&rt->fibers, *yoke__worker_next_chain(chain));
+    yoke__lock_release(&rt->fibers_lock);
+    return chain;
+}
+
 static struct yoke__fiber *take_spare(struct yoke__worker *w)
 {
-    struct yoke_runtime *rt = w->rt;
+    if (yoke__unlikely(w->spare == NULL)) {
+        w->spare = w->spare_chain != NULL ? w->spare_chain : take_chain(w->rt);
+        w->spare_chain = NULL;
+        w->spares = w->spare != NULL ? SPARES : 0;
+    }
     struct yoke__fiber *fiber = w->spare;
-    if (yoke__likely(fiber != NULL)) {
-        w->spare = fiber->next;
-        w->spares--;
-        return fiber;
-    }
-    if (yoke__load_relaxed(&rt->fibers) != NULL) { /* a hint; the list is read under its lock */
-        yoke__lock_acquire(&rt->fibers_lock);
-        fiber = rt->fibers;
-        if (fiber != NULL)
-            yoke__store_relaxed(&rt->fibers, fiber->next);
-        yoke__lock_release(&rt->fibers_lock);
-    }
-    return fiber != NULL ? fiber : yoke__fiber_create(&rt->stacks, loop);
+    if (yoke__unlikely(fiber == NULL))
+        return yoke__fiber_create(&w->rt->stacks, loop);
+    w->spare = fiber->next;
+    w->spares--;
+    return fiber;
 }
 
 static void keep_spare(struct yoke__worker *w, struct yoke__fiber *fiber)
 {
     struct yoke_runtime *rt = w->rt;
-    if (yoke__likely(w->spares < SPARES_KEPT)) {
-        fiber->next = w->spare;
-        w->spare = fiber;
-        w->spares++;
-        return;
+    struct yoke__fiber *chain = w->spare_chain;
+    if (yoke__unlikely(w->spares == SPARES)) {
+        if (chain != NULL) {
+            yoke__lock_acquire(&rt->fibers_lock);
+            *yoke__worker_next_chain(chain) = rt->fibers;
+            yoke__store_relaxed(&rt->fibers, chain); /* read as a hint in take_chain() */
+            yoke__lock_release(&rt->fibers_lock);
+        }
+        w->spare_chain = w->spare;
+        w->spare = NULL;
+        w->spares = 0;
     }
-    yoke__lock_acquire(&rt->fibers_lock);
-    fiber->next = rt->fibers;
-    yoke__store_relaxed(&rt->fibers, fiber); /* read as a hint in take_spare() */
-    yoke__lock_release(&rt->fibers_lock);
+    fiber->next = w->spare;
+    w->spare = fiber;
+    w->spares++;
 }
 
 bool yoke__worker_reserve(struct yoke__worker *w)
@@ -123,7 +141,7 @@ static void spare_hook(struct yoke__worker *w, struct yoke__fiber *left, void *a
 
 static struct yoke__fiber *take_ready(struct yoke__worker *w)
 {
-    struct yoke__fiber *fiber = yoke__ready_take(&w->ready);
+    struct yoke__fiber *fiber = yoke__ready_take(&w->ready, yoke__anybody_idle(w->rt));
     if (fiber != NULL)
         w->woken_run++;
     return fiber;
@@ -344,6 +362,7 @@ static void run_main(struct yoke__worker *w, struct yoke__task *task)
     struct yoke_runtime *rt = w->rt;
     struct yoke__strand strand;
     yoke__task_strand(&strand, task, &rt->root);
+    rt->root.head.owner = &strand.head;
     w->head.strand = &strand.head;
     int body = yoke__task_finish(&strand, task->fn(task->arg));
     yoke__scope_retire(rt, &rt->root); /* a signal that comes now is too late */
@@ -547,16 +566,16 @@ static struct found find_here(struct yoke__worker *w)
 }
 
 /* A fiber that waits for another worker. *again: worth another look at once. */
-static struct yoke__fiber *rob_woken(struct yoke__worker *victim, bool *again)
+static struct yoke__fiber *rob_woken(struct yoke__worker *w, struct yoke__worker *victim, bool *again)
 {
-    void *got;
-    enum yoke__steal how = yoke__deque_steal(&victim->ready.public, &got);
+    struct yoke__fiber *fiber;
+    enum yoke__steal how = yoke__ready_steal(&victim->ready, &w->ready, yoke__anybody_idle(w->rt), &fiber);
     *again |= how == YOKE__STEAL_LOST;
-    return how == YOKE__STEAL_GOT ? got : NULL;
+    return fiber;
 }
 
 /* One victim. *again: worth another look at once; *hidden: it has work that it keeps private. */
-static struct found rob(struct yoke__worker *victim, bool *again, bool *hidden)
+static struct found rob(struct yoke__worker *w, struct yoke__worker *victim, bool *again, bool *hidden)
 {
     struct found f = { NULL, NULL, NULL };
     void *got;
@@ -575,7 +594,7 @@ static struct found rob(struct yoke__worker *victim, bool *again, bool *hidden)
         break;
     }
     *hidden |= yoke__ready_hidden(&victim->ready);
-    f.fiber = rob_woken(victim, again);
+    f.fiber = rob_woken(w, victim, again);
     return f;
 }
 
@@ -597,7 +616,7 @@ static struct found rob_all(struct yoke__worker *w, bool *again, bool *hidden)
         int n = w->levels[level] - begin;
         int at = n > 1 ? (int)(next_random(w) % (uint32_t)n) : 0;
         for (int i = 0; i < n; i++) {
-            f = rob(w->rt->workers[w->victims[begin + (at + i) % n]], again, hidden);
+            f = rob(w, w->rt->workers[w->victims[begin + (at + i) % n]], again, hidden);
             if (any_found(&f))
                 return f;
         }
@@ -717,7 +736,7 @@ static struct found find_started(struct yoke__worker *w)
     do {
         again = false;
         for (int i = 0; i < w->rt->nworkers && f.fiber == NULL; i++)
-            f.fiber = rob_woken(w->rt->workers[i], &again);
+            f.fiber = rob_woken(w, w->rt->workers[i], &again);
     } while (f.fiber == NULL && again);
     if (f.fiber == NULL)
         f.fiber = rob_a_ring(w);
@@ -812,11 +831,8 @@ int yoke__worker_create(struct yoke_runtime *rt, int index)
 
 void yoke__worker_destroy(struct yoke__worker *w)
 {
-    while (w->spare != NULL) {
-        struct yoke__fiber *fiber = w->spare;
-        w->spare = fiber->next;
-        yoke__fiber_retire(fiber);
-    }
+    yoke__fibers_retire(w->spare);
+    yoke__fibers_retire(w->spare_chain);
     yoke__deque_destroy(&w->head.deque);
     yoke__ready_destroy(&w->ready);
     yoke__os_free(w);

@@ -39,6 +39,12 @@ void yoke__worker_thin_out(struct yoke__worker *w);
 /* Leaves the current stack; returns when somebody has made the fiber runnable and a worker resumes it. `what` is waited for, in words. */
 void yoke__suspend(yoke__hook hook, void *arg, const char *what);
 
+/* The chain of spares after this one, in the runtime's list. */
+static inline struct yoke__fiber **yoke__worker_next_chain(struct yoke__fiber *chain)
+{
+    return (struct yoke__fiber **)(void *)&chain->node.entry.next; /* a spare is in no inbox */
+}
+
 /* True if a stack to leave to is at hand, so that a wait that begins now cannot fail for want of one. */
 bool yoke__worker_reserve(struct yoke__worker *w);
 

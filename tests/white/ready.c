@@ -30,7 +30,7 @@ static void begin(bool membarrier)
 
 static void end(void)
 {
-    assert_null(yoke__ready_take(&r));
+    assert_null(yoke__ready_take(&r, false));
     assert_false(yoke__ready_any(&r));
     yoke__ready_destroy(&r);
     yoke__ready_destroy(&own);
@@ -43,7 +43,7 @@ static void push(uintptr_t n, bool idle)
 
 static void take(uintptr_t n)
 {
-    assert_int_equal(number(yoke__ready_take(&r)), n);
+    assert_int_equal(number(yoke__ready_take(&r, false)), n);
 }
 
 static void first_in_first_out(void **state)
@@ -120,8 +120,8 @@ static void a_thief_takes_the_older_half(void **state)
     for (uintptr_t n = 1; n <= 3; n++)
         push(n, false);
     assert_int_equal(number(yoke__ready_rob(&r, &own)), 1);
-    assert_int_equal(number(yoke__ready_take(&own)), 2);
-    assert_null(yoke__ready_take(&own));
+    assert_int_equal(number(yoke__ready_take(&own, false)), 2);
+    assert_null(yoke__ready_take(&own, false));
     assert_int_equal(number(yoke__ready_rob(&r, &own)), 3);
     assert_false(yoke__ready_any(&r));
     end();
@@ -137,7 +137,7 @@ static void a_revoked_ring_is_left_alone(void **state)
     assert_true(yoke__ready_hidden(&r));
     assert_null(yoke__ready_rob(&r, &own));
     take(2); /* out of the public part */
-    assert_null(yoke__ready_take(&r));
+    assert_null(yoke__ready_take(&r, false));
     assert_true(yoke__ready_any(&r)); /* so nobody parks */
     assert_null(yoke__ready_exchange(&r, fiber(3)));
     r.revoked = 0;
@@ -175,7 +175,7 @@ static void without_memory_a_push_fails_and_a_thief_leaves_what_it_cannot_keep(v
     take(2);
     take(3);
     take(4);
-    while (yoke__ready_take(&r) != NULL)
+    while (yoke__ready_take(&r, false) != NULL)
         ;
     end();
 }
@@ -201,7 +201,7 @@ static void *thief(void *arg)
     while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
         if ((f = yoke__ready_rob(&r, &mine)) != NULL)
             count(f);
-        while ((f = yoke__ready_take(&mine)) != NULL)
+        while ((f = yoke__ready_take(&mine, false)) != NULL)
             count(f);
         if (yoke__deque_steal(&r.public, &item) == YOKE__STEAL_GOT)
             count(item);
@@ -239,7 +239,7 @@ static void in_a_crowd_every_fiber_is_taken_once(void **state)
             }
             break;
         default:
-            f = yoke__ready_take(&r);
+            f = yoke__ready_take(&r, false);
         }
         if (f != NULL)
             count(f);
@@ -248,7 +248,7 @@ static void in_a_crowd_every_fiber_is_taken_once(void **state)
     for (int i = 0; i < THIEVES; i++)
         pthread_join(threads[i], NULL);
     pthread_barrier_destroy(&start);
-    for (struct yoke__fiber *f; (f = yoke__ready_take(&r)) != NULL;)
+    for (struct yoke__fiber *f; (f = yoke__ready_take(&r, false)) != NULL;)
         count(f);
     assert_checks();
     for (int i = 1; i <= n; i++)

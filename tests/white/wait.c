@@ -119,7 +119,7 @@ static void checked(void)
 
 static void leaving(void)
 {
-    if (on_stage != NULL && yoke__strand_scope(yoke__current(yoke__self())) == on_stage->wait.scope)
+    if (on_stage != NULL && on_stage->wait.seat == &yoke__strand_scope(yoke__current(yoke__self()))->seat)
         happens(on_stage, LEAVING);
 }
 
@@ -147,7 +147,7 @@ static int waiter(void *arg)
     int code = yoke__wait_enlist(&p->wait);
     check_int(code, want < 0 ? want : 0);
     if (code == 0) {
-        check(inside->waits == &p->wait);
+        check(inside->seat.wait == (uintptr_t)&p->wait);
         happens(p, ENLISTED);
         join_queue(&place, &p->node, &p->wait);
         happens(p, QUEUED);
@@ -158,7 +158,7 @@ static int waiter(void *arg)
         yoke__wait_delist(&p->wait); /* again: no effect */
     }
     on_stage = NULL;
-    check(inside->waits == NULL);
+    check(inside->seat.wait == 0);
     check(place.queue.first == NULL && place.queue.last == &place.queue.first);
     if (want == YOKE__FIRE_DONE)
         check_int(p->node.result, 7);
@@ -373,7 +373,7 @@ static int wait_or_be_refused(void *arg)
     int rc = yoke__wait_enlist(&wait);
     if (rc < 0) {
         check_int(rc, -ENOMEM);
-        check(wait.scope == NULL && yoke__strand_scope(wait.strand)->waits != &wait); /* nothing is registered */
+        check(wait.seat == NULL && (wait.strand->seat == NULL || wait.strand->seat->wait == 0)); /* nobody sits there */
         refused++;
         return 0;
     }

@@ -36,7 +36,7 @@ struct yoke__block_list {
     bool spare_full;
 };
 
-enum { YOKE__FAST_CLASSES = 8 };
+enum { YOKE__FAST_CLASSES = 9 };
 struct yoke__block_cache {
     struct yoke__block_list list[YOKE__FAST_CLASSES]; /* the first: tasks with small arguments */
 };
