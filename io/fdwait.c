@@ -6,7 +6,12 @@
  * (-ENOENT) and gets a new one. Slots are kept by number; everything is under one lock, system calls included, since arming
  * and looking at who waits must not come between each other.
  *
- * An event for a descriptor without waiters (they were cancelled, or it was forgotten) is ignored, and the shot is gone.
+ * Stale events. The poller may have fetched an event and come to the lock only after its waiter was cancelled, or was fired by an earlier one, what
+ * there was has been read, and somebody waits anew: told then that he can read, he would block his worker. So every arming
+ * has a number, which its event carries, and an event of an earlier one is ignored: the last arming was for all who wait now, and has asked the
+ * kernel again. The numbers come round after 2^32 armings of a descriptor while one event is on its way.
+ *
+ * An event for a descriptor without waiters (they were cancelled, or it was forgotten) is ignored too, and the shot is gone.
  */
 #include <string.h>
 
@@ -18,12 +23,7 @@
 #include "wait.h"
 #include "worker.h"
 
-enum { FOREIGN = 1, FIRST_SLOTS = 64 };
-
-struct yoke__fdwait {
-    struct yoke__wait *waiter[2];
-    bool added;
-};
+enum { FIRST_SLOTS = 64 };
 
 static bool grow(struct yoke__fdwaits *table, int fd)
 {
@@ -47,7 +47,7 @@ static int arm(struct yoke__reactor *reactor, int fd, struct yoke__fdwait *slot)
 {
     uint32_t events = EPOLLONESHOT | (slot->waiter[YOKE__IO_READ] != NULL ? (uint32_t)(EPOLLIN | EPOLLRDHUP) : 0) |
                       (slot->waiter[YOKE__IO_WRITE] != NULL ? (uint32_t)EPOLLOUT : 0);
-    uint64_t tag = (uint64_t)fd << 1 | FOREIGN;
+    uint64_t tag = yoke__fdwait_tag(fd, ++slot->arming);
     int rc = slot->added ? yoke__os_epoll_change(reactor->epoll, fd, events, tag) : yoke__os_epoll_add(reactor->epoll, fd, events, tag);
     if (rc == -ENOENT)
         rc = yoke__os_epoll_add(reactor->epoll, fd, events, tag);
@@ -118,11 +118,12 @@ static void fire(struct yoke__fdwait *slot, int direction, int code, struct yoke
     }
 }
 
-void yoke__fdwait_event(struct yoke__reactor *reactor, int fd, uint32_t events, struct yoke__fiber **woken)
+void yoke__fdwait_event(struct yoke__reactor *reactor, uint64_t tag, uint32_t events, struct yoke__fiber **woken)
 {
     struct yoke__fdwaits *table = &reactor->fdwaits;
+    int fd = yoke__fdwait_fd(tag);
     yoke__lock_acquire(&table->lock);
-    if (fd < table->count) {
+    if (fd < table->count && yoke__fdwait_tag(fd, table->slots[fd].arming) == tag) {
         struct yoke__fdwait *slot = &table->slots[fd];
         if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0)
             fire(slot, YOKE__IO_READ, YOKE__FIRE_DONE, woken);

@@ -13,8 +13,7 @@
 
 enum { EVENTS_A_POLL = 128, AHEAD = 4, CHUNK = 64 * 1024 };
 
-/* What an event's 64 bits say: 0: the interrupt; odd: a descriptor of somebody else's; else a record's address and generation. */
-enum { FOREIGN = 1 };
+/* What an event's 64 bits say: 0: the interrupt; odd: a descriptor of somebody else's (fdwait.c); else a record's address and generation. */
 #define ADDRESS_BITS 48
 
 /* ---- records ------------------------------------------------------------------------------------------------------------ */
@@ -282,8 +281,8 @@ static void reactor_poll(void *state, int64_t deadline, struct yoke__fiber **wok
             prefetch_lock(events[i + AHEAD].data.u64);
         if (tag == 0)
             yoke__signals_deliver(reactor, woken);
-        else if ((tag & FOREIGN) != 0)
-            yoke__fdwait_event(reactor, (int)(tag >> 1), events[i].events, woken);
+        else if ((tag & YOKE__FOREIGN) != 0)
+            yoke__fdwait_event(reactor, tag, events[i].events, woken);
         else
             deliver(record_of((const void *)(uintptr_t)tag), events[i].events, tag, woken);
     }

@@ -119,11 +119,30 @@ int yoke__io_shut(const void *handle, int kinds, struct yoke__io **io);
 
 /* ---- descriptors of others (fdwait.c), signals (signal.c) ---- */
 
+struct yoke__fdwait {
+    struct yoke__wait *waiter[2];
+    uint32_t arming; /* the number of the last one */
+    bool added;
+};
+
 struct yoke__fdwaits {
     struct yoke__lock lock;
     struct yoke__fdwait *slots; /* by descriptor */
     int count;
 };
+
+/* What an event's 64 bits say: odd: a descriptor (31 bits) and the arming (32) that it is of. */
+#define YOKE__FOREIGN ((uint64_t)1)
+
+static inline uint64_t yoke__fdwait_tag(int fd, uint32_t arming)
+{
+    return (uint64_t)arming << 32 | (uint64_t)fd << 1 | YOKE__FOREIGN;
+}
+
+static inline int yoke__fdwait_fd(uint64_t tag)
+{
+    return (int)((uint32_t)tag >> 1);
+}
 
 struct yoke__sigwaits {
     struct yoke__lock lock;
@@ -141,7 +160,7 @@ struct yoke__reactor {
 };
 
 /* Something has happened to a foreign descriptor. */
-void yoke__fdwait_event(struct yoke__reactor *reactor, int fd, uint32_t events, struct yoke__fiber **woken);
+void yoke__fdwait_event(struct yoke__reactor *reactor, uint64_t tag, uint32_t events, struct yoke__fiber **woken);
 /* After an interrupt: hands signals that have come to their waiters. */
 void yoke__signals_deliver(struct yoke__reactor *reactor, struct yoke__fiber **woken);
 /* Former dispositions are given back; no handler runs any more that knows this reactor. */

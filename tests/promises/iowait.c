@@ -2,17 +2,30 @@
 #include "support.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 
 static int fds[2];
+static int waiting; /* tasks that have come as far as their wait: on one worker they wait in it as soon as another task sees this */
+
+static void until_waiting(int n)
+{
+    while (load(&waiting) != n)
+        check_int(yoke_yield(), 0);
+}
 
 static int readable(void *arg)
 {
     char c;
+    struct pollfd now = { .fd = fds[0], .events = POLLIN };
+    add(&waiting, 1);
     int rc = yoke_fd_readable(fds[0]);
     if (rc < 0)
         return rc;
-    check_int(read(fds[0], &c, 1), 1); /* does not block: there is something */
+    check_int(poll(&now, 1, 0), 1); /* there is something: nobody else reads */
+    if (now.revents == 0)
+        return -EIO; /* to read would block the worker */
+    check_int(read(fds[0], &c, 1), 1);
     *(char *)arg = c;
     return 0;
 }
@@ -56,17 +69,18 @@ static int outcomes(void *arg)
     check_int(yoke_fd_readable(file), -EPERM);
     close(file);
     check_int(pipe(fds), 0);
+    store(&waiting, 0);
     YOKE_GROUP(g, .policy = YOKE_COLLECT);
     yoke_task first, second;
     int results[2];
     check_int(yoke_spawn_ptr_with(g, (.handle = &first), readable, &got), 0);
-    check_int(yoke_sleep(YOKE_US(200)), 0);
+    until_waiting(1);
     check_int(yoke_fd_readable(fds[0]), -EBUSY);
     check_int(yoke_task_cancel(first), 0);
     check_int(yoke_task_await(first, &results[0]), 0);
     check_int(results[0], -ECANCELED);
     check_int(yoke_spawn_ptr_with(g, (.handle = &second), readable, &got), 0);
-    check_int(yoke_sleep(YOKE_US(200)), 0);
+    until_waiting(2);
     check_int(yoke_fd_forget(fds[0]), 0);
     close(fds[0]);
     close(fds[1]);
@@ -130,6 +144,7 @@ static void readiness_against_cancel(void **state)
 
 static int wait_signal(void *arg)
 {
+    add(&waiting, 1);
     int signo = yoke_signal_wait(SIGUSR1, SIGUSR2);
     add((int *)arg, 1);
     return signo < 0 ? signo : signo == SIGUSR1 ? 1 : 2;
@@ -140,11 +155,12 @@ static int signals(void *arg)
     int woken = 0, result;
     yoke_task a, b, c;
     (void)arg;
+    store(&waiting, 0);
     YOKE_GROUP(g, .policy = YOKE_COLLECT);
     check_int(yoke_spawn_ptr_with(g, (.handle = &a), wait_signal, &woken), 0);
-    check_int(yoke_sleep(YOKE_US(300)), 0); /* its handler is there: one worker */
+    until_waiting(1); /* its handler is there: one worker */
     check_int(yoke_spawn_ptr_with(g, (.handle = &b), wait_signal, &woken), 0);
-    check_int(yoke_sleep(YOKE_US(300)), 0);
+    until_waiting(2);
     check_int(kill(getpid(), SIGUSR2), 0);
     check_int(yoke_task_await(a, &result), 0); /* the first in line */
     check_int(result, 2);
@@ -267,14 +283,14 @@ static int readable_only(void *arg)
 static int beside_another(void *arg)
 {
     bool first = arg != NULL;
-    int waiting = 0;
+    int arrived = 0;
     YOKE_GROUP(g);
-    check_int(yoke_spawn_ptr(g, readable_only, &waiting), 0);
-    while (load(&waiting) == 0)
+    check_int(yoke_spawn_ptr(g, readable_only, &arrived), 0);
+    while (load(&arrived) == 0)
         check_int(yoke_yield(), 0); /* one worker: it waits then */
     if (first) {
         YOKE_GROUP(h, .policy = YOKE_COLLECT);
-        check_int(yoke_spawn_ptr(h, wait_signal, &waiting), 0); /* SIGUSR1, SIGUSR2: ours from now on */
+        check_int(yoke_spawn_ptr(h, wait_signal, &arrived), 0); /* SIGUSR1, SIGUSR2: ours from now on */
         await_handler();
         check_int(yoke_blocking(meet, NULL), 0);
         check_int(yoke_blocking(meet, NULL), 0);
