@@ -63,6 +63,8 @@ static int produce(void *at, void *arg)
     enter(l, 0);
     jitter(&r);
     int more = l->made < l->items, rc = trouble(l, l->made, 0);
+    while (!more && l->cancels && rc == 0) /* the end is not to come before the cancel, with nothing left to be cut */
+        rc = yoke_yield();
     if (more && rc == 0) {
         *item = (struct item){ .number = l->made++, .ballast = "yoke" };
         int now = add(&l->in_flight, 1) + 1;
