@@ -7,9 +7,12 @@ static int nothing(void *arg)
     return 0;
 }
 
+static int arrived;
+
 static int sleep_long(void *arg)
 {
     (void)arg;
+    add(&arrived, 1);
     return yoke_sleep_until(YOKE_NEVER);
 }
 
@@ -25,7 +28,8 @@ static int forgetful(void *arg)
     static yoke_forked f;
     YOKE_GROUP(g, .name = "witnesses");
     check_int(yoke_spawn_ptr_with(g, (.name = "sleeper"), sleep_long, NULL), 0);
-    check_int(yoke_sleep(YOKE_MS(1)), 0); /* so that it sleeps */
+    while (load(&arrived) == 0)
+        check_int(yoke_yield(), 0); /* one worker: it sleeps then */
     YOKE_GROUP(h);
     check_int(yoke_spawn_ptr_with(h, (.name = "forgetful"), forget_join, &f), 0);
     check_int(yoke_group_close(h, 0), 0);
@@ -84,10 +88,28 @@ static int ignore_everything(void *arg)
     return yoke_scope_close(shield, yoke_sleep_until(YOKE_NEVER));
 }
 
+/* Until the tree shows that task as blocked; it stays so. */
+static void await_blocked(const char *task)
+{
+    int ends[2];
+    check_int(pipe(ends), 0);
+    for (bool there = false; !there;) {
+        static char tree[4096];
+        check_int(yoke_yield(), 0);
+        check_int(yoke_dump(ends[1]), 0); /* fits into the pipe */
+        ssize_t n = read(ends[0], tree, sizeof tree - 1);
+        tree[n > 0 ? n : 0] = '\0';
+        there = strstr(tree, task) != NULL;
+    }
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static int stop_in_vain(void *arg)
 {
     YOKE_GROUP(g, .name = "stubborn", .grace = YOKE_MS(1), .hard_after = *(int64_t *)arg);
     check_int(yoke_spawn_ptr_with(g, (.name = "deaf"), ignore_everything, NULL), 0);
+    await_blocked("task 'deaf'");
     check_int(yoke_group_stop(g), 0);
     return yoke_group_close(g, 0);
 }
