@@ -273,11 +273,14 @@ static int shielded_for_a_while(void *arg)
     return 0;
 }
 
+static int spawned;
+
 static int child_shielded(void *arg)
 {
     (void)arg;
     YOKE_GROUP(g);
     check_int(yoke_spawn_ptr_with(g, (.name = "unyielding"), shielded, NULL), 0);
+    store(&spawned, 1);
     return yoke_group_close(g, 0);
 }
 
@@ -303,6 +306,8 @@ static void stop_shielded(void)
     yoke_post_node node;
     if (yoke_start(&rt, YOKE_OPTIONS(.workers = 2)) < 0 || yoke_runtime_token(rt, &token) < 0 || yoke_post(token, &node, child_shielded, NULL) < 0)
         return;
+    while (load(&spawned) == 0)
+        sched_yield(); /* cancelled before, it could not */
     usleep(A_WHILE);
     yoke_token_release(token);
     yoke_stop(rt);

@@ -170,8 +170,9 @@ static int abandon_queued(void *arg)
     check_int(yoke_spawn_ptr(busy, block_and_go_on, &running), 0);
     while (load(&entered) == 0)
         check_int(yoke_sleep(YOKE_US(50)), 0);
-    YOKE_GROUP(g, .deadline = yoke_after(YOKE_MS(1)));
+    YOKE_GROUP(g);
     check_int(yoke_spawn_ptr(g, abandon_behind, NULL), 0);
+    check_int(yoke_group_set_deadline(g, yoke_after(YOKE_MS(1))), 0);
     check_int(yoke_group_close(g, 0), -ETIMEDOUT);
     check_int(released, 2);
     check_int(entered, 1); /* the only thread is still taken */

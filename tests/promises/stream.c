@@ -134,9 +134,12 @@ static int read_cancelled(void *arg)
     return -ECANCELED;
 }
 
+static int flips; /* tasks that have come as far as their read: on one worker they wait in it then */
+
 static int read_closed(void *arg)
 {
     char c;
+    add(&flips, 1);
     check_int(yoke_read(*(yoke_stream **)arg, &c, 1), -EBADF);
     return 0;
 }
@@ -180,8 +183,10 @@ static int second_reader(void *arg)
     (void)arg;
     YOKE_TRY(yoke_stream_pair(&a, &b));
     YOKE_GROUP(g);
+    int before = load(&flips);
     check_int(yoke_spawn(g, read_closed, yoke_stream *, a), 0);
-    check_int(yoke_sleep(YOKE_US(200)), 0);
+    while (load(&flips) == before)
+        check_int(yoke_yield(), 0);
     check_int(yoke_read(a, &c, 1), -EBUSY);
     check_int(yoke_write(a, "z", 1), 1); /* the other direction is free */
     check_int(yoke_close(a), 0);
@@ -443,7 +448,6 @@ static void a_number_can_be_adopted_again(void **state)
 }
 
 static int flip(void *arg);
-static int flips; /* tasks that have come as far as their read: on one worker they wait in it then */
 
 static void spawn_reader(yoke_group g, yoke_task *task, yoke_stream *s)
 {
