@@ -347,6 +347,7 @@ struct yoke__worker {
     struct yoke__fiber *fiber;     /* the stack it is on */
     struct yoke__fiber native;     /* the thread's own stack */
     uintptr_t stack_half;          /* head.stack_low, but for debug mode */
+    uintptr_t low_mask;            /* debug mode: all ones, so that head.stack_low is higher than any stack */
     struct yoke__fiber *spare, *spare_chain; /* fibers that wait in the scheduler loop; a whole chain of them, or NULL */
     int spares;                              /* in the first */
     int index;

@@ -31,6 +31,12 @@ static inline bool yoke__lock_try(struct yoke__lock *lock)
     return yoke__cas_acq_rel(&lock->state, &state, 1); /* acquire: pairs with yoke__lock_release() */
 }
 
+/* True: who held it when the caller last heard of him has let go of it, and what he did under it is seen. */
+static inline bool yoke__lock_free(const struct yoke__lock *lock)
+{
+    return yoke__load_acquire(&lock->state) == 0; /* pairs with yoke__lock_release() */
+}
+
 static inline void yoke__lock_release(struct yoke__lock *lock)
 {
     if (__builtin_expect(yoke__xchg_acq_rel(&lock->state, 0) == 2, 0)) /* release: pairs with yoke__lock_acquire() */

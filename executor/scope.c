@@ -184,7 +184,7 @@ static bool cut_on_stop_locked(struct yoke_runtime *rt, struct yoke__scope *scop
 }
 
 /* Only the one walker is here. `scope` is pinned, and cancelled or else only stopping. */
-static void walk(struct yoke_runtime *rt, struct yoke__scope *scope, bool cancelled, struct yoke__woken *woken)
+static void walk(struct yoke_runtime *rt, struct yoke__scope *scope, bool cancelled, struct yoke__roused *roused)
 {
     scope->work_next = NULL;
     scope->work_cancelled = cancelled;
@@ -203,7 +203,7 @@ static void walk(struct yoke_runtime *rt, struct yoke__scope *scope, bool cancel
             work = child;
         }
         if (cancelled)
-            yoke__seats_cancel_locked(rt, s, woken);
+            yoke__seats_cancel_locked(rt, s, roused);
         yoke__lock_release(&s->lock);
         unpin(s);
     }
@@ -214,21 +214,21 @@ static void serve_walks(struct yoke_runtime *rt, uint32_t n)
 {
     if (yoke__add_acq_rel(&rt->walks_pending, n) != 0)
         return; /* the walker of the moment will see it: it leaves only when pending is 0 */
-    struct yoke__woken woken = { NULL, 0 };
+    struct yoke__roused roused = { NULL, 0 };
     do {
         struct yoke__scope *batch = yoke__xchg_acq_rel(&rt->walks, (struct yoke__scope *)NULL); /* pairs with yoke__scope_carry_out() */
         for (n = 0; batch != NULL; n++) {
             struct yoke__scope *next = batch->walk_next;
-            walk(rt, batch, true, &woken);
+            walk(rt, batch, true, &roused);
             batch = next;
         }
         batch = yoke__xchg_acq_rel(&rt->stops, (struct yoke__scope *)NULL); /* pairs with yoke__scope_carry_out_stop() */
         for (; batch != NULL; n++) {
             struct yoke__scope *next = batch->stop.next;
-            walk(rt, batch, false, &woken);
+            walk(rt, batch, false, &roused);
             batch = next;
         }
-        yoke__woken_ready(rt, &woken);
+        yoke__roused_ready(rt, &roused);
     } while (yoke__sub_acq_rel(&rt->walks_pending, n) != n);
 }
 

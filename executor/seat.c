@@ -131,21 +131,21 @@ void yoke__seat_vacate_slow(struct yoke__strand *strand)
 
 enum { READY_AT = 256 };
 
-void yoke__woken_ready(struct yoke_runtime *rt, struct yoke__woken *woken)
+void yoke__roused_ready(struct yoke_runtime *rt, struct yoke__roused *roused)
 {
-    yoke__ready_list(rt, woken->first);
-    *woken = (struct yoke__woken){ NULL, 0 };
+    yoke__ready_list(rt, roused->first);
+    *roused = (struct yoke__roused){ NULL, 0 };
 }
 
-static void fire_locked(struct yoke__seat *seat, struct yoke__wait *wait, struct yoke__woken *woken)
+static void fire_locked(struct yoke__seat *seat, struct yoke__wait *wait, struct yoke__roused *roused)
 {
     struct yoke__fiber *fiber;
     bool won = yoke__wait_fire(wait, YOKE__FIRE_CANCEL, &fiber);
     yoke__seat_let_go_locked(seat, won ? NULL : wait);
     if (fiber != NULL) {
-        fiber->next = woken->first;
-        woken->first = fiber;
-        woken->n++;
+        fiber->next = roused->first;
+        roused->first = fiber;
+        roused->n++;
     }
 }
 
@@ -162,7 +162,7 @@ static void expect_waits(const struct yoke__seats *block)
         __builtin_prefetch((const void *)yoke__load_relaxed(&block->at[i].seat.wait), 1); /* perhaps nobody's: only a hint */
 }
 
-static void fire_block_locked(struct yoke__seats *block, struct yoke__woken *woken)
+static void fire_block_locked(struct yoke__seats *block, struct yoke__roused *roused)
 {
     struct yoke__wait *wait[YOKE__SEATS];
     if (block->next != NULL) {
@@ -175,15 +175,15 @@ static void fire_block_locked(struct yoke__seats *block, struct yoke__woken *wok
             yoke__fiber_prefetch(wait[i]->fiber);
     for (int i = 0; i < YOKE__SEATS; i++)
         if (wait[i] != NULL)
-            fire_locked(&block->at[i].seat, wait[i], woken);
+            fire_locked(&block->at[i].seat, wait[i], roused);
 }
 
-void yoke__seats_cancel_locked(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__woken *woken)
+void yoke__seats_cancel_locked(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__roused *roused)
 {
     struct yoke__seats *unvisited = NULL, *block;
     struct yoke__wait *owners = yoke__seat_hold_locked(&scope->seat);
     if (owners != NULL)
-        fire_locked(&scope->seat, owners, woken);
+        fire_locked(&scope->seat, owners, roused);
     for (int list = 0; list < 2; list++)
         while ((block = list == 0 ? scope->seats : scope->full_seats) != NULL) {
             unlink_block(block);
@@ -191,13 +191,13 @@ void yoke__seats_cancel_locked(struct yoke_runtime *rt, struct yoke__scope *scop
             link_block(&unvisited, block);
         }
     while ((block = unvisited) != NULL) {
-        fire_block_locked(block, woken);
+        fire_block_locked(block, roused);
         unlink_block(block);
         block->unvisited = false;
         sort_block(scope, block);
-        if (woken->n >= READY_AT) {
+        if (roused->n >= READY_AT) {
             yoke__lock_release(&scope->lock);
-            yoke__woken_ready(rt, woken);
+            yoke__roused_ready(rt, roused);
             yoke__lock_acquire(&scope->lock);
         }
     }

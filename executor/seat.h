@@ -64,17 +64,17 @@ struct yoke__wait *yoke__seat_hold_locked(struct yoke__seat *seat);
 void yoke__seat_let_go_locked(struct yoke__seat *seat, struct yoke__wait *wait);
 
 /* Fibers that a canceller has to make ready. */
-struct yoke__woken {
+struct yoke__roused {
     struct yoke__fiber *first;
     unsigned n;
 };
-void yoke__woken_ready(struct yoke_runtime *rt, struct yoke__woken *woken);
+void yoke__roused_ready(struct yoke_runtime *rt, struct yoke__roused *roused);
 
 /*
  * Fires all waits of the scope, which is cancelled and locked. Whoever sits down later sees the cancel himself. When many have
  * come together they are made ready, while they are in the caches; the lock is given up meanwhile.
  */
-void yoke__seats_cancel_locked(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__woken *woken);
+void yoke__seats_cancel_locked(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__roused *roused);
 
 /* For each wait, held. */
 void yoke__seats_show_locked(struct yoke__scope *scope, void (*show)(void *ctx, const struct yoke__wait *wait), void *ctx);

@@ -118,12 +118,13 @@ static void arrive(const struct handoff *from)
     w->fiber = me;
     w->head.strand = me->strand;
     w->stack_half = me->half;
-    w->head.stack_low = w->rt->config.debug ? UINTPTR_MAX : me->half;
+    w->head.stack_low = me->half | w->low_mask;
     w->head.floor = w->head.deque.bottom; /* what lies below was forked under a scope unknown here */
     from->hook(w, from->left, from->arg);
 }
 
-static void switch_to(struct yoke__worker *w, struct yoke__fiber *to, yoke__hook hook, void *arg)
+/* Not inlined: the one call of yoke__switch(), see there. */
+static __attribute__((noinline)) void switch_to(struct yoke__worker *w, struct yoke__fiber *to, yoke__hook hook, void *arg)
 {
     struct yoke__fiber *me = w->fiber;
     struct handoff handoff = { .hook = hook, .arg = arg, .left = me, .to = to };
@@ -169,15 +170,21 @@ static bool look_is_due(struct yoke__worker *w)
     return now >= w->look_at;
 }
 
+/* After a row of woken fibers: is there anything else to turn to? If not, another row begins. */
+static bool turn_of_others(struct yoke__worker *w)
+{
+    if (yoke__likely(w->woken_run < WOKEN_IN_A_ROW))
+        return false;
+    if (yoke__deque_any(&w->head.deque) || any_node(w) || look_is_due(w))
+        return true;
+    w->woken_run = 0;
+    return false;
+}
+
 /* The next woken fiber, for going on with it straight on; NULL: there is none, or it is the turn of others. */
 static struct yoke__fiber *next_woken(struct yoke__worker *w)
 {
-    if (yoke__unlikely(w->woken_run >= WOKEN_IN_A_ROW)) {
-        if (yoke__deque_any(&w->head.deque) || any_node(w) || look_is_due(w))
-            return NULL;
-        w->woken_run = 0;
-    }
-    return take_ready(w);
+    return turn_of_others(w) ? NULL : take_ready(w);
 }
 
 static void exchange_hook(struct yoke__worker *w, struct yoke__fiber *left, void *arg)
@@ -200,7 +207,7 @@ int yoke__worker_yield(struct yoke__worker *w)
     if (yoke__unlikely(w->fiber->nosuspend != NULL))
         yoke__nosuspend_report(w, "yield");
     yoke__worker_flush(w);
-    if (yoke__likely(w->woken_run < WOKEN_IN_A_ROW && w->fiber->pin == NULL && !yoke__anybody_idle(w->rt)) &&
+    if (yoke__likely(w->fiber->pin == NULL && !yoke__anybody_idle(w->rt)) && !turn_of_others(w) &&
         (to = yoke__ready_exchange(&w->ready, w->fiber)) != NULL) {
         w->woken_run++;
         switch_to(w, to, exchange_hook, NULL);
@@ -300,12 +307,10 @@ void yoke__ready_list(struct yoke_runtime *rt, struct yoke__fiber *first)
 
 /* ---- running ---------------------------------------------------------------------------------------------------------- */
 
-void yoke__worker_flush(struct yoke__worker *w)
+void yoke__worker_flush_slow(struct yoke__worker *w)
 {
     struct yoke__group *group = w->batch;
     int64_t n = w->batched;
-    if (group == NULL)
-        return;
     w->batch = NULL;
     w->batched = 0;
     if (n > 0) {
@@ -806,6 +811,7 @@ int yoke__worker_create(struct yoke_runtime *rt, int index)
     *w = (struct yoke__worker){ .rt = rt, .index = index, .random = 2463534242u + (uint32_t)index * 7919u };
     w->head.epoch = &rt->epoch;
     w->head.parked = &rt->parked;
+    w->low_mask = rt->config.debug ? UINTPTR_MAX : 0;
     w->head.run_id = rt->run_id;
     yoke__inbox_init(&w->inbox);
     int rc = yoke__block_cache_init(&rt->blocks, &w->head.blocks);

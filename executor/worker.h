@@ -74,7 +74,12 @@ static inline bool yoke__injected_any(struct yoke_runtime *rt)
 bool yoke__injected_for(struct yoke__worker *w);
 
 /* Tells what this worker has counted for its batch of completions. */
-void yoke__worker_flush(struct yoke__worker *w);
+void yoke__worker_flush_slow(struct yoke__worker *w);
+static inline void yoke__worker_flush(struct yoke__worker *w)
+{
+    if (w->batch != NULL)
+        yoke__worker_flush_slow(w);
+}
 
 /* True if woken tasks wait for this worker, or for any. */
 bool yoke__worker_others_wait(struct yoke__worker *w);

@@ -11,10 +11,11 @@
  * So nothing is handed to one who does not take it, and nobody who was handed something returns -ECANCELED. An attempt that succeeds
  * has its effect before anybody was told of this call but the scope; a cancel that came meanwhile is left pending.
  *
- * Whatever woke it, the call takes the lock once more before it returns. That takes a cancelled one out of the queue; and as the waker
- * fires and writes under the lock, it means that the waker has let go of the caller's frame, and of the primitive itself, which may
- * therefore lie in a frame that is left, or be freed, as soon as the call has returned. (The wake-up of the futex that may still follow
- * the release of the lock is made by address and reads nothing.)
+ * Whatever woke it, the call takes the lock once more before it returns, or, if it was granted what it wanted, finds it free. That takes a
+ * cancelled one out of the queue; and as the waker fires and writes under the lock, which it had taken before the fire that the call has seen, it means
+ * that the waker has let go of the caller's frame, and of the primitive itself, which may therefore lie in a frame that is left, or be
+ * freed, as soon as the call has returned. (The wake-up of the futex that may still follow the release of the lock is made by address and
+ * reads nothing.)
  *
  * Order: what a waker did before is seen by the one it fired: by the exchange (acquire-release) and by the lock.
  * Progress: the lock is held for a few instructions, copying a message, or waking all who wait; never over a switch.
@@ -26,6 +27,16 @@ static void push_locked(struct yoke__call *call)
     if (call->queue->last == NULL) /* its memory was zeroed */
         yoke__waitq_init(call->queue);
     yoke__waitq_push_locked(call->queue, &call->node, &call->wait);
+}
+
+/* Out of the queue, if it is still in it. */
+static void leave(struct yoke__call *call)
+{
+    yoke__lock_acquire(call->lock);
+    yoke__waitq_remove_locked(call->queue, &call->node);
+    if (call->left != NULL)
+        call->left(call);
+    yoke__lock_release(call->lock);
 }
 
 int yoke__call_wait(struct yoke__call *call, const struct yoke__waited *on, const void *object)
@@ -43,11 +54,8 @@ int yoke__call_wait(struct yoke__call *call, const struct yoke__waited *on, cons
     yoke__lock_release(call->lock);
     if (!done) {
         code = yoke__wait_block(&call->wait);
-        yoke__lock_acquire(call->lock);
-        yoke__waitq_remove_locked(call->queue, &call->node);
-        if (call->left != NULL)
-            call->left(call);
-        yoke__lock_release(call->lock);
+        if (code != YOKE__FIRE_DONE || call->left != NULL || !yoke__lock_free(call->lock))
+            leave(call);
     }
     yoke__wait_delist(&call->wait);
     return code == YOKE__FIRE_CANCEL ? -ECANCELED : code;

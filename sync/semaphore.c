@@ -6,7 +6,7 @@
  * waiter leaves count alone: the permit is that waiter's by the fire, and try_acquire does not see it. If the waiter was cancelled
  * first, the fire says so, and the permit goes to the next one, or to count.
  *
- * An acquire always passes through the lock, so that the release that gave its permit is done with the semaphore by the time it
+ * An acquire passes through the lock, or finds it free, so that the release that gave its permit is done with the semaphore by the time it
  * returns, and the semaphore may go (queue.c).
  */
 #include <yoke/sync/semaphore.h>
@@ -44,7 +44,7 @@ static bool attempt(struct yoke__call *call)
     struct semaphore *s = yoke__container(call, struct call, call)->semaphore;
     if (s->count == 0)
         return false;
-    s->count--;
+    yoke__store_relaxed(&s->count, s->count - 1); /* read as a hint in worth_a_look() */
     return true;
 }
 
@@ -53,9 +53,15 @@ static int take(struct semaphore *s)
     yoke__lock_acquire(&s->lock);
     int rc = s->max == 0 ? -EINVAL : s->count == 0 ? -EAGAIN : 0;
     if (rc == 0)
-        s->count--;
+        yoke__store_relaxed(&s->count, s->count - 1); /* read as a hint in worth_a_look() */
     yoke__lock_release(&s->lock);
     return rc;
+}
+
+/* A hint: without it a call that is going to wait would take the lock for nothing first; it attempts again when it waits. */
+static bool worth_a_look(const struct semaphore *s)
+{
+    return yoke__load_relaxed(&s->count) > 0 || s->max == 0;
 }
 
 static const struct yoke__waited on_semaphore = { .what = "semaphore" };
@@ -65,7 +71,7 @@ int yoke_semaphore_acquire(yoke_semaphore *semaphore)
     struct semaphore *s = semaphore_of(semaphore);
     int rc = yoke__call_check(yoke__self());
     if (rc == 0)
-        rc = take(s);
+        rc = worth_a_look(s) ? take(s) : -EAGAIN;
     if (rc != -EAGAIN)
         return rc;
     struct call c = { .call = { .lock = &s->lock, .queue = &s->waiters, .attempt = attempt }, .semaphore = s };
@@ -90,7 +96,7 @@ int yoke_semaphore_release(yoke_semaphore *semaphore)
     else if (s->count == s->max)
         rc = -EOVERFLOW;
     else if (yoke__call_fire_locked(&s->waiters, YOKE__FIRE_DONE, &fiber) == NULL)
-        s->count++;
+        yoke__store_relaxed(&s->count, s->count + 1); /* read as a hint in worth_a_look() */
     yoke__lock_release(&s->lock);
     yoke__call_ready(fiber);
     return rc;

@@ -14,6 +14,9 @@
 /*
  * Saves the current context in *save, continues the context `to`; there, yoke__switch returns `arg` (or its entry is called with
  * it). Returns when somebody continues the saved context. A context may be continued once per save, by any thread.
+ *
+ * The processor predicts where a `ret` goes by the calls before it, here those of the context that is left. So there should be one call of
+ * this function only, reached by few ways: then the predictions hold for the context that is continued, this function's return and its callers'.
  */
 void *yoke__switch(void **save, void *to, void *arg);
 

@@ -67,12 +67,8 @@ yoke__switch:
         popq    %rbp
         .cfi_adjust_cfa_offset -8
         .cfi_restore %rbp
-        popq    %rcx
-        .cfi_adjust_cfa_offset -8
-        .cfi_register %rip, %rcx
-        jmp     *%rcx
-        .cfi_adjust_cfa_offset 64       /* the slow loads stand on the full frame again */
-        .cfi_offset %rip, -8
+        ret                             /* predicted well if both contexts were left by the same call: see switch.h */
+        .cfi_adjust_cfa_offset 56       /* the slow loads stand on the full frame again */
         .cfi_rel_offset %r15, 8
         .cfi_rel_offset %r14, 16
         .cfi_rel_offset %r13, 24
