@@ -355,6 +355,8 @@ struct yoke__worker {
     uint32_t woken_run;            /* woken fibers resumed since the deque had its turn */
     uint32_t thinning;             /* items of the deque to run before woken fibers: yoke__worker_thin_out() */
     int64_t look_at;               /* when a look for events is due; 0: the first woken since the last one are being run */
+    struct yoke__worker *robbed;   /* whom an item was taken from last, or NULL */
+    uint32_t shy;                  /* how long to keep away from it if it was not worth it */
     bool searching;                /* counted in rt->searching */
     int64_t asked_since;           /* first time in this search that only hidden work was found; 0: not */
     struct yoke__group *batch;     /* completions not yet taken from batch->live */

@@ -33,7 +33,7 @@
 #include "task.h"
 #include "wait.h"
 
-enum { WOKEN_IN_A_ROW = 8, LOOK_NS = 100 * 1000, SPARES = 32, THIN_OUT = 32, ASK_NS = 50 * 1000, NO_STACK_RETRY_NS = 1000 * 1000 };
+enum { WOKEN_IN_A_ROW = 8, LOOK_NS = 100 * 1000, SPARES = 32, THIN_OUT = 64, ASK_NS = 50 * 1000, NO_STACK_RETRY_NS = 1000 * 1000 };
 
 static void loop(void *handoff);
 
@@ -420,12 +420,76 @@ static void run_node(struct yoke__worker *w, struct yoke__node *node)
     }
 }
 
-static void run_item(struct yoke__worker *w, void *item)
+static bool is_task(const void *item)
 {
-    if (((uintptr_t)item & YOKE__TAG_MASK) == YOKE__TAG_TASK) {
-        run_task(w, (struct yoke__task *)(void *)((char *)item - YOKE__TAG_TASK));
-        return;
+    return ((uintptr_t)item & YOKE__TAG_MASK) == YOKE__TAG_TASK;
+}
+
+static void relax(void)
+{
+    for (int i = 0; i < 32; i++)
+        __builtin_ia32_pause();
+}
+
+/*
+ * Was it worth taking it from another worker? Tasks that run shorter than it takes to take them slow their owner down: who has taken such a
+ * one keeps away for a while, twice as long each time.
+ */
+static bool worth_taking(struct yoke__worker *w, int64_t ns)
+{
+    enum { WORTH_NS = 100, SHY_MOST = 8 };
+    if (ns >= WORTH_NS) {
+        w->shy = 1;
+        return true;
     }
+    for (unsigned i = 0; i < w->shy; i++)
+        relax();
+    w->shy = 2 * w->shy < SHY_MOST ? 2 * w->shy : SHY_MOST;
+    return false;
+}
+
+/*
+ * A task out of the deque, and those that lie there next, or in that of the one robbed last, as long as nobody else waits for this worker
+ * (or the deque is to be thinned out). None of them is pinned. What is not a task is returned.
+ */
+static void *run_tasks(struct yoke__worker *w, void *item, bool taken)
+{
+    struct yoke__strand strand;
+    struct yoke__group *group = NULL;
+    uint32_t thinning = w->thinning;
+    w->thinning = 0;
+    do {
+        struct yoke__task *task = (struct yoke__task *)(void *)((char *)item - YOKE__TAG_TASK);
+        if (task->group != group) {
+            group = task->group;
+            yoke__task_strand(&strand, NULL, &group->scope);
+        }
+        if (w->batch != group)
+            yoke__worker_flush(w);
+        w->head.strand = &strand.head;
+        int64_t begin = taken ? (int64_t)yoke__os_now() : 0;
+        w = yoke__task_call_on(w, &strand, task);
+        w->head.strand = NULL;
+        count_end(w, group);
+        if (thinning > 0 ? --thinning == 0 : yoke__worker_others_wait(w))
+            return NULL;
+        item = yoke__deque_pop(&w->head.deque);
+        if (item == NULL) {
+            if (!taken || w->robbed == NULL || !worth_taking(w, (int64_t)yoke__os_now() - begin) ||
+                yoke__deque_steal(&w->robbed->head.deque, &item) != YOKE__STEAL_GOT)
+                return NULL;
+        } else {
+            taken = false;
+        }
+    } while (is_task(item));
+    return item;
+}
+
+static void run_item(struct yoke__worker *w, void *item, bool taken)
+{
+    if (is_task(item) && (item = run_tasks(w, item, taken)) == NULL)
+        return;
+    w = yoke__self();
     yoke__worker_flush(w);
     bool typed = ((uintptr_t)item & YOKE__TAG_MASK) == YOKE__TAG_TYPED;
     yoke__fork_run(w, (yoke_forked *)(void *)((char *)item - (typed ? YOKE__TAG_TYPED : YOKE__TAG_FORK)), typed);
@@ -439,6 +503,7 @@ struct found {
     struct yoke__fiber *fiber;
     void *item;
     struct yoke__node *node;
+    bool taken; /* the item is another worker's */
 };
 
 static bool any_found(const struct found *f)
@@ -543,11 +608,10 @@ static void look_for_events(struct yoke__worker *w)
 
 static struct found find_here(struct yoke__worker *w)
 {
-    struct found f = { NULL, NULL, NULL };
+    struct found f = { NULL, NULL, NULL, false };
     if ((f.node = take_pinned(w, false)) != NULL)
         return f;
     if (yoke__unlikely(w->thinning > 0)) {
-        w->thinning--;
         if ((f.item = yoke__deque_pop(&w->head.deque)) != NULL)
             return f;
         w->thinning = 0;
@@ -582,11 +646,13 @@ static struct yoke__fiber *rob_woken(struct yoke__worker *w, struct yoke__worker
 /* One victim. *again: worth another look at once; *hidden: it has work that it keeps private. */
 static struct found rob(struct yoke__worker *w, struct yoke__worker *victim, bool *again, bool *hidden)
 {
-    struct found f = { NULL, NULL, NULL };
+    struct found f = { NULL, NULL, NULL, false };
     void *got;
     switch (yoke__deque_steal(&victim->head.deque, &got)) {
     case YOKE__STEAL_GOT:
         f.item = got;
+        f.taken = true;
+        w->robbed = victim;
         return f;
     case YOKE__STEAL_LOST:
         *again = true;
@@ -615,7 +681,7 @@ static uint32_t next_random(struct yoke__worker *w)
 /* All victims, near ones first, beginning at random among equally near ones. */
 static struct found rob_all(struct yoke__worker *w, bool *again, bool *hidden)
 {
-    struct found f = { NULL, NULL, NULL };
+    struct found f = { NULL, NULL, NULL, false };
     int begin = 0;
     for (int level = 0; level < w->nlevels; level++) {
         int n = w->levels[level] - begin;
@@ -646,12 +712,6 @@ static struct yoke__fiber *rob_a_ring(struct yoke__worker *w)
         if (i != w->index)
             fiber = yoke__ready_rob(&w->rt->workers[i]->ready, &w->ready);
     return fiber;
-}
-
-static void relax(void)
-{
-    for (int i = 0; i < 32; i++)
-        __builtin_ia32_pause();
 }
 
 /* Looks everywhere for a bounded time. */
@@ -734,7 +794,7 @@ static struct found find_work(struct yoke__worker *w)
 /* For a worker without a stack to run a loop on: what needs none, because it has one. */
 static struct found find_started(struct yoke__worker *w)
 {
-    struct found f = { NULL, NULL, NULL };
+    struct found f = { NULL, NULL, NULL, false };
     bool again;
     if ((f.node = take_pinned(w, true)) != NULL || (f.fiber = take_ready(w)) != NULL || (f.node = take_injected(w, true)) != NULL)
         return f;
@@ -760,7 +820,7 @@ static void loop(void *handoff)
         struct yoke__worker *w = yoke__self();
         struct found f = find_work(w);
         if (f.item != NULL)
-            run_item(w, f.item);
+            run_item(w, f.item, f.taken);
         else if (f.fiber != NULL)
             resume(w, f.fiber);
         else if (f.node != NULL)
@@ -811,6 +871,7 @@ int yoke__worker_create(struct yoke_runtime *rt, int index)
     *w = (struct yoke__worker){ .rt = rt, .index = index, .random = 2463534242u + (uint32_t)index * 7919u };
     w->head.epoch = &rt->epoch;
     w->head.parked = &rt->parked;
+    w->shy = 1;
     w->low_mask = rt->config.debug ? UINTPTR_MAX : 0;
     w->head.run_id = rt->run_id;
     yoke__inbox_init(&w->inbox);

@@ -23,7 +23,7 @@ int yoke__worker_yield(struct yoke__worker *w);
 #ifdef YOKE_SHRUNKEN
 enum { YOKE__OVERFULL = 256 };
 #else
-enum { YOKE__OVERFULL = 8192 };
+enum { YOKE__OVERFULL = 1024 };
 #endif
 static inline bool yoke__worker_overfull(const struct yoke__worker *w)
 {

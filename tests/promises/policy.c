@@ -107,7 +107,8 @@ static int any_table(void *arg)
         YOKE_GROUP(g, .policy = YOKE_ANY, .need = 2);
         check_int(yoke_spawn(g, work, struct job, .yields = 3, .count = &count), 0);
         check_int(yoke_spawn(g, work, struct job, .rc = -EIO, .yields = 20), 0);
-        check_int(yoke_group_close(g, -EDOM), -EDOM);
+        int rc = yoke_group_close(g, -EDOM);
+        check(rc == -EDOM || (rc == -EIO && yoke_workers() > 1)); /* elsewhere a child may fail before the body is in close */
         check_int(count, 1);
         YOKE_GROUP(h, .policy = YOKE_ANY);
         check_int(yoke_spawn(h, work, struct job, .yields = 3), 0);
