@@ -1,24 +1,112 @@
-/* The pool for blocking jobs: bounds, order, withdrawal, idle threads, threads that cannot be started, the end with jobs queued. */
+/*
+ * The pool for blocking jobs: bounds, order, withdrawal, idle threads, threads that cannot be started, the end with jobs queued.
+ *
+ * All state is under one lock, so what can happen is which section of whom comes before which. Between two sections lies a call: to wait, to wake or to
+ * start a thread. The test puts itself there: it hears of each, so that it need not spin for what it waits for, and it can let others come
+ * in between, in every order, instead of trying for the moment a hundred thousand times.
+ */
 #include "support.h"
 
 #include "platform.h"
-#include "pool.h"
+#include "process.h"
+
+static int watched_wait(uint32_t *word, uint32_t expected, uint64_t deadline);
+static int watched_wake(uint32_t *word, int n);
+static int watched_start(pthread_t *thread, const char *name, size_t stack_bytes, void *(*fn)(void *), void *arg);
+
+#define yoke__os_futex_wait watched_wait
+#define yoke__os_futex_wake watched_wake
+#define yoke__os_thread_start watched_start
+#include "../../executor/pool.c"
+#undef yoke__os_futex_wait
+#undef yoke__os_futex_wake
+#undef yoke__os_thread_start
 
 enum { KINDS = YOKE__POOL_KINDS };
 
 static struct yoke__pool pool;
 
-struct work {
-    struct yoke__job job;
-    int number, done; /* done: atomic, how often */
-};
+/* ---- news ---- */
+
+static pthread_mutex_t news_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t news = PTHREAD_COND_INITIALIZER;
+static unsigned told;
+
+/* Something may have come about. */
+static void tell(void)
+{
+    pthread_mutex_lock(&news_lock);
+    told++;
+    pthread_cond_broadcast(&news);
+    pthread_mutex_unlock(&news_lock);
+}
 
 /* What is waited for comes about without our doing; if it does not, the test does not end. */
 static void until(bool (*what)(void))
 {
-    while (!what())
-        sched_yield();
+    for (;;) {
+        pthread_mutex_lock(&news_lock);
+        unsigned before = told;
+        pthread_mutex_unlock(&news_lock);
+        if (what())
+            return;
+        pthread_mutex_lock(&news_lock);
+        while (told == before)
+            pthread_cond_wait(&news, &news_lock);
+        pthread_mutex_unlock(&news_lock);
+    }
 }
+
+/* ---- between the sections ---- */
+
+static void (*giving_up)(void); /* NULL: an idle thread waits; else it is told that its time is over, after this */
+
+static int watched_wait(uint32_t *word, uint32_t expected, uint64_t deadline)
+{
+    void (*before)(void) = NULL;
+    tell();
+    if (deadline != UINT64_MAX) /* an idle thread; once */
+        before = __atomic_exchange_n(&giving_up, before, __ATOMIC_SEQ_CST);
+    if (before == NULL)
+        return yoke__os_futex_wait(word, expected, deadline);
+    before();
+    return -ETIMEDOUT;
+}
+
+static int watched_wake(uint32_t *word, int n)
+{
+    int rc = yoke__os_futex_wake(word, n);
+    tell();
+    return rc;
+}
+
+static __thread int submitter = -1; /* its number; its threads do not start, and others come in between */
+static int turn;
+
+static bool its_turn(void)
+{
+    return load(&turn) == submitter;
+}
+
+static void give_turn(int to)
+{
+    store(&turn, to);
+    tell();
+}
+
+static int watched_start(pthread_t *thread, const char *name, size_t stack_bytes, void *(*fn)(void *), void *arg)
+{
+    if (submitter < 0)
+        return yoke__os_thread_start(thread, name, stack_bytes, fn, arg);
+    give_turn(-1);
+    until(its_turn);
+    return -EAGAIN;
+}
+
+struct work {
+    struct yoke__job job;
+    int number, done; /* done: atomic, how often */
+};
 
 static void begin(int user, int files, int names)
 {
@@ -85,6 +173,7 @@ static void enter(int kind)
     int now = add(&running[kind], 1) + 1, most = load(&most_running[kind]);
     while (now > most && !__atomic_compare_exchange_n(&most_running[kind], &most, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         ;
+    tell();
 }
 
 static void leave(int kind)
@@ -92,13 +181,23 @@ static void leave(int kind)
     add(&running[kind], -1);
 }
 
+static bool gate_is_open(void)
+{
+    return load(&gate_open) != 0;
+}
+
+static void open_gate(void)
+{
+    store(&gate_open, 1);
+    tell();
+}
+
 /* Blocks its thread. */
 static int wait_at_gate(void *arg)
 {
     struct work *work = arg;
     enter(work->job.kind);
-    while (load(&gate_open) == 0)
-        sched_yield();
+    until(gate_is_open);
     leave(work->job.kind);
     return work->number;
 }
@@ -118,6 +217,7 @@ static void done(struct yoke__job *job)
     check_int(job->result, work->number);
     add(&work->done, 1);
     add(&ended, 1);
+    tell();
 }
 
 static int submit(struct work *work, int kind, int number, int (*fn)(void *))
@@ -141,6 +241,11 @@ static bool three_run(void)
 static bool one_runs(void)
 {
     return load(&running[0]) == 1;
+}
+
+static bool two_run(void)
+{
+    return load(&running[0]) == 2;
 }
 
 static int expected;
@@ -170,7 +275,7 @@ static void no_more_threads_than_allowed(void **state)
     assert_int_equal(view(1).threads, 1);
     assert_int_equal(view(2).threads, 0);
     assert_int_equal(view(0).queued, 17);
-    store(&gate_open, 1);
+    open_gate();
     expected = 22;
     until(all_ended);
     for (int i = 0; i < 20; i++)
@@ -187,9 +292,9 @@ static void an_idle_thread_is_used_again(void **state)
     struct work work;
     begin(3, 1, 1);
     forget();
-    for (int i = 0; i < repetitions(1000); i++) {
+    open_gate();
+    for (int i = 0; i < 20; i++) {
         assert_int_equal(submit(&work, 0, i, wait_at_gate), 0);
-        store(&gate_open, 1);
         until(is_idle); /* else a second one is started */
         assert_int_equal(load(&work.done), 1);
         assert_int_equal(view(0).threads, 1);
@@ -210,7 +315,7 @@ static void first_in_first_out(void **state)
     for (int i = 0; i < JOBS; i++)
         assert_int_equal(submit(&works[i], 0, i, note_order), 0);
     assert_int_equal(view(0).queued, JOBS);
-    store(&gate_open, 1);
+    open_gate();
     expected = JOBS + 1;
     until(all_ended);
     for (int i = 0; i < JOBS; i++)
@@ -241,7 +346,7 @@ static void what_is_queued_can_be_withdrawn(void **state)
     }
     assert_int_equal(submit(&works[0], 0, 0, note_order), 0); /* again, now behind the others */
     assert_int_equal(submit(&works[9], 0, 9, note_order), 0);
-    store(&gate_open, 1);
+    open_gate();
     expected = 7;
     until(all_ended);
     assert_false(yoke__pool_withdraw(&pool, &works[2].job)); /* it is over */
@@ -266,7 +371,7 @@ static void everything_can_be_withdrawn(void **state)
         assert_int_equal(submit(&work, 0, i, note_order), 0);
         assert_true(yoke__pool_withdraw(&pool, &work.job));
     }
-    store(&gate_open, 1);
+    open_gate();
     until(is_idle);
     assert_int_equal(submit(&work, 0, 7, note_order), 0);
     expected = 2;
@@ -341,7 +446,7 @@ static void the_end_runs_what_is_queued(void **state)
     until(it_stops);
     assert_int_equal(view(0).queued, JOBS); /* it has begun, and nothing of this has run */
     assert_int_equal(load(&ended), 0);
-    store(&gate_open, 1);
+    open_gate();
     pthread_join(stopper, NULL);
     assert_int_equal(ended, JOBS + 3);
     for (int i = 0; i < JOBS; i++)
@@ -349,6 +454,14 @@ static void the_end_runs_what_is_queued(void **state)
     assert_int_equal(most_running[0], 3);
     assert_int_equal(yoke__os_fault_count(YOKE__OS_THREAD), 3);
     end();
+}
+
+static bool all_are_idle(void)
+{
+    for (int kind = 0; kind < KINDS; kind++)
+        if (view(kind).idle != 1)
+            return false;
+    return true;
 }
 
 static void the_end_with_idle_threads_and_with_none(void **state)
@@ -359,12 +472,10 @@ static void the_end_with_idle_threads_and_with_none(void **state)
     end();
     begin(2, 2, 2);
     forget();
-    store(&gate_open, 1);
+    open_gate();
     for (int kind = 0; kind < KINDS; kind++)
         assert_int_equal(submit(&works[kind], kind, kind, wait_at_gate), 0);
-    for (int kind = 0; kind < KINDS; kind++)
-        while (view(kind).idle != 1)
-            sched_yield();
+    until(all_are_idle);
     end();
     assert_int_equal(ended, KINDS);
 }
@@ -380,10 +491,10 @@ static void who_is_idle_for_long_ends(void **state)
 {
     (void)state;
     struct work work;
-    int rounds = repetitions(200);
+    int rounds = 10;
     begin(2, 1, 1);
     forget();
-    store(&gate_open, 1);
+    open_gate();
     pool.idle_ns = 1000;
     for (int i = 0; i < rounds; i++) {
         assert_int_equal(submit(&work, 0, i, wait_at_gate), 0);
@@ -394,26 +505,53 @@ static void who_is_idle_for_long_ends(void **state)
     end();
 }
 
-/* A job that comes just when its thread gives up waiting must not be left alone. */
+static struct work met;
+static bool taken_back;
+
+static void submit_one(void)
+{
+    check_int(submit(&met, 0, 5, note_order), 0);
+}
+
+static void submit_and_take_back(void)
+{
+    check_int(submit(&met, 0, 5, note_order), 0);
+    taken_back = yoke__pool_withdraw(&pool, &met.job); /* surely, if nobody else is there */
+    if (taken_back)
+        add(&ended, 1);
+}
+
+static bool all_are_over(void)
+{
+    return all_ended() && view(0).idle == view(0).threads;
+}
+
+/* A job that comes just when a thread gives up waiting must not be left alone: it may have been counted on, or another one that is idle. */
 static void a_job_meets_a_thread_that_gives_up(void **state)
 {
     (void)state;
-    struct work work;
-    uint64_t r = seed();
-    begin(1, 1, 1);
-    forget();
-    store(&gate_open, 1);
-    pool.idle_ns = 20000;
-    for (int i = 0; i < repetitions(1500); i++) {
-        assert_int_equal(submit(&work, 0, i, wait_at_gate), 0);
-        while (load(&work.done) == 0) {
-            struct view v = view(0);
-            assert_true(v.queued == 0 || v.idle < v.threads); /* there is one who will take it */
+    void (*cases[])(void) = { submit_one, submit_and_take_back };
+    for (int n = 1; n <= 2; n++)
+        for (int i = 0; i < 2; i++) {
+            struct work works[2];
+            begin(n, 1, 1);
+            forget();
+            for (int k = 0; k < n; k++)
+                assert_int_equal(submit(&works[k], 0, k, wait_at_gate), 0);
+            until(n == 1 ? one_runs : two_run);
+            store(&met.done, 0);
+            taken_back = false;
+            __atomic_store_n(&giving_up, cases[i], __ATOMIC_SEQ_CST);
+            open_gate();
+            expected = n + 1;
+            until(all_are_over);
+            assert_true(load(&giving_up) == NULL);
+            if (n == 1)
+                assert_int_equal(taken_back, i == 1);
+            assert_int_equal(met.done, !taken_back);
+            assert_int_equal(ordered, !taken_back);
+            end();
         }
-        for (int64_t then = yoke_now() + (int64_t)(next_random(&r) % 40000); yoke_now() < then;)
-            ; /* anywhere around the end of its patience */
-    }
-    end();
 }
 
 /* ---- no threads ---- */
@@ -442,22 +580,20 @@ static void without_a_thread_a_job_is_refused(void **state)
     yoke__os_fault_clear();
     assert_int_equal(view(0).queued, 1);
     assert_int_equal(view(0).threads, 1);
-    store(&gate_open, 1);
+    open_gate();
     expected = 2;
     until(all_ended);
     end();
 }
 
-/* Both get to the same place; spinning, so that they leave it together. */
-static void meet(int *here, int round)
-{
-    add(here, 1);
-    for (int spins = 0; load(here) < 2 * (round + 1); spins++)
-        if (spins % 1000 == 999)
-            sched_yield();
-}
+enum { SUBMITTING = 3 };
 
-static int before, after, checked, bad_round;
+static struct {
+    struct work works[SUBMITTING];
+    int rc[SUBMITTING];
+    bool over[SUBMITTING]; /* the submit has returned; of him who has the turn */
+    bool end;
+} vain;
 
 static void refused(struct yoke__job *job)
 {
@@ -467,57 +603,103 @@ static void refused(struct yoke__job *job)
 
 static void *submit_in_vain(void *arg)
 {
-    enum { JOBS = 3 };
-    struct work works[JOBS];
-    int rounds = *(int *)arg;
-    for (int i = 0; i < rounds && load(&bad_round) == 0; i++) {
-        int rc[JOBS];
-        for (int k = 0; k < JOBS; k++) {
-            works[k].job = (struct yoke__job){ .fn = wait_at_gate, .arg = &works[k], .kind = 0, .done = refused };
-            store(&works[k].done, 0);
-        }
-        meet(&before, i);
-        for (int k = 0; k < JOBS; k++)
-            rc[k] = yoke__pool_submit(&pool, &works[k].job);
-        meet(&after, i);
-        struct view v = view(0);
-        bool good = v.threads == 0 && v.queued == 0;
-        for (int k = 0; k < JOBS; k++)
-            good = good && (rc[k] == 0 || rc[k] == -EAGAIN) && load(&works[k].done) == (rc[k] == 0);
-        if (!good)
-            store(&bad_round, 1);
-        meet(&checked, i);
+    int me = submitter = *(int *)arg;
+    for (;;) {
+        until(its_turn);
+        if (vain.end)
+            break;
+        vain.rc[me] = yoke__pool_submit(&pool, &vain.works[me].job);
+        vain.over[me] = true;
+        give_turn(-1);
     }
+    give_turn(-1);
     return NULL;
 }
 
-/* Two submit at a time, and no thread can be started: whose job was taken all the same must hear of it. */
+static bool turn_is_over(void)
+{
+    return load(&turn) == -1;
+}
+
+/* Who is to go on next, six times; written with three digits. False: not everybody is there twice, or it is the same with other numbers. */
+static bool order_of(int number, int next[2 * SUBMITTING])
+{
+    int seen[SUBMITTING] = { 0 };
+    for (int i = 0; i < 2 * SUBMITTING; i++, number /= SUBMITTING) {
+        int who = next[i] = number % SUBMITTING;
+        if (seen[who]++ == 2 || (who > 0 && seen[who - 1] == 0))
+            return false;
+    }
+    return true;
+}
+
+/*
+ * Three submit, and no thread can be started: whose job was taken all the same must hear of it. Each submit has two sections, before the start
+ * and after it; in every order.
+ */
 static void no_job_is_left_to_a_thread_that_does_not_start(void **state)
 {
     (void)state;
-    int rounds = repetitions(100000);
-    for (int most = 1; most <= 2; most++) {
-        pthread_t other;
+    int numbers[SUBMITTING], next[2 * SUBMITTING], orders = 0;
+    pthread_t threads[SUBMITTING];
+    store(&turn, -1);
+    vain.end = false;
+    for (int k = 0; k < SUBMITTING; k++) {
+        numbers[k] = k;
+        assert_int_equal(pthread_create(&threads[k], NULL, submit_in_vain, &numbers[k]), 0);
+    }
+    for (int most = 1; most <= SUBMITTING; most++) {
         begin(most, 1, 1);
-        yoke__os_fault_set(YOKE__OS_THREAD, -1, EAGAIN);
-        before = after = checked = bad_round = 0;
-        assert_int_equal(pthread_create(&other, NULL, submit_in_vain, &rounds), 0);
-        submit_in_vain(&rounds);
-        pthread_join(other, NULL);
-        assert_int_equal(bad_round, 0);
+        for (int number = 0; number < 729; number++) {
+            if (!order_of(number, next))
+                continue;
+            orders++;
+            for (int k = 0; k < SUBMITTING; k++) {
+                vain.works[k].job = (struct yoke__job){ .fn = wait_at_gate, .arg = &vain.works[k], .kind = 0, .done = refused };
+                store(&vain.works[k].done, 0);
+                vain.over[k] = false;
+            }
+            for (int i = 0; i < 2 * SUBMITTING; i++) {
+                if (vain.over[next[i]])
+                    continue; /* it had but one: it left its job to somebody else */
+                give_turn(next[i]);
+                until(turn_is_over);
+            }
+            struct view v = view(0);
+            assert_int_equal(v.threads, 0);
+            assert_int_equal(v.queued, 0);
+            for (int k = 0; k < SUBMITTING; k++) {
+                assert_true(vain.over[k]);
+                assert_true(vain.rc[k] == 0 || vain.rc[k] == -EAGAIN);
+                assert_int_equal(vain.works[k].done, vain.rc[k] == 0);
+            }
+        }
         end();
+    }
+    assert_int_equal(orders, 15 * SUBMITTING);
+    vain.end = true;
+    for (int k = 0; k < SUBMITTING; k++) {
+        give_turn(k);
+        pthread_join(threads[k], NULL);
     }
 }
 
 /* ---- all at once ---- */
 
-enum { SUBMITTERS = 3, ROUNDS = 1000, AT_ONCE = 16 };
+enum { SUBMITTERS = 3, ROUNDS = 50, AT_ONCE = 64 };
+
+static __thread const struct work *awaited;
+
+static bool it_is_done(void)
+{
+    return load(&awaited->done) != 0;
+}
 
 static void *submit_and_withdraw(void *arg)
 {
     uint64_t r = *(uint64_t *)arg;
     struct work works[AT_ONCE];
-    int rounds = repetitions(ROUNDS);
+    int rounds = repetitions(ROUNDS) + 2;
     memset(works, 0xa5, sizeof works);
     for (int round = 0; round < rounds; round++) {
         bool gone[AT_ONCE] = { false };
@@ -529,8 +711,9 @@ static void *submit_and_withdraw(void *arg)
             if (next_random(&r) % 4 == 0)
                 gone[i] = yoke__pool_withdraw(&pool, &works[i].job);
         for (int i = 0; i < AT_ONCE; i++) {
-            while (!gone[i] && load(&works[i].done) == 0)
-                sched_yield();
+            awaited = &works[i];
+            if (!gone[i])
+                until(it_is_done);
             check_int(load(&works[i].done), !gone[i]);
         }
         memset(works, 0xa5, sizeof works);
@@ -547,7 +730,7 @@ static void every_job_is_run_or_withdrawn_once(void **state)
     uint64_t r = seed();
     begin(most[0], most[1], most[2]);
     forget();
-    store(&gate_open, 1);
+    open_gate();
     pool.idle_ns = 10000; /* threads come and go */
     for (int i = 0; i < SUBMITTERS; i++) {
         seeds[i] = next_random(&r);
