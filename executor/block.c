@@ -111,6 +111,7 @@ void *yoke__block_refill(struct yoke__block_pool *pool, struct yoke__block_cache
             yoke__lock_acquire(&pool->lock);
             empty->next = pool->empty;
             pool->empty = empty;
+            pool->laid_out[class] += YOKE__MAGAZINE;
             yoke__lock_release(&pool->lock);
         }
         list->spare = full;
@@ -135,4 +136,18 @@ void yoke__block_give_back(struct yoke__block_pool *pool, struct yoke__block_cac
         list->spare_full = false;
     }
     swap(list);
+}
+
+uint64_t yoke__block_pool_out(const struct yoke__block_pool *pool, enum yoke__block_class class)
+{
+    uint64_t out = pool->laid_out[class];
+    for (const struct yoke__magazine *full = pool->full[class]; full != NULL; full = full->next)
+        out -= YOKE__MAGAZINE;
+    return out;
+}
+
+uint64_t yoke__block_cache_free(const struct yoke__block_cache *cache, enum yoke__block_class class)
+{
+    const struct yoke__block_list *list = &cache->list[class];
+    return (uint64_t)(list->top - (list->end - YOKE__MAGAZINE)) + (list->spare_full ? YOKE__MAGAZINE : 0);
 }

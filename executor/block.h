@@ -57,6 +57,7 @@ struct yoke__block_pool {
     char *at, *end;  /* what is left of the chunk that is being laid out */
     void *chunks;    /* every mapping, linked by its first word */
     uint64_t mapped; /* bytes */
+    uint64_t laid_out[YOKE__BLOCK_CLASSES]; /* blocks */
 };
 
 size_t yoke__block_size(enum yoke__block_class class);
@@ -71,6 +72,10 @@ int yoke__block_cache_init(struct yoke__block_pool *pool, struct yoke__block_cac
 void *yoke__block_refill(struct yoke__block_pool *pool, struct yoke__block_cache *cache, enum yoke__block_class class);
 /* Makes room for one more. */
 void yoke__block_give_back(struct yoke__block_pool *pool, struct yoke__block_cache *cache, enum yoke__block_class class);
+
+/* Nobody gets or puts any more: blocks that are not in the pool; of these, those that are free in a cache. */
+uint64_t yoke__block_pool_out(const struct yoke__block_pool *pool, enum yoke__block_class class);
+uint64_t yoke__block_cache_free(const struct yoke__block_cache *cache, enum yoke__block_class class);
 
 static inline void *yoke__block_get(struct yoke__block_pool *pool, struct yoke__block_cache *cache, enum yoke__block_class class)
 {

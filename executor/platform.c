@@ -60,9 +60,19 @@ int yoke__os_fault(enum yoke__os_call which)
     }
     return 0;
 }
+
+static struct yoke__os_taken taken;
+
+struct yoke__os_taken yoke__os_taken(void)
+{
+    return (struct yoke__os_taken){ yoke__load_seq(&taken.pieces), yoke__load_seq(&taken.bytes) };
+}
+
 #define fault(which) yoke__os_fault(which)
+#define count(what, n) ((void)yoke__add_seq(&taken.what, (int64_t)(n)))
 #else
 #define fault(which) 0
+#define count(what, n) ((void)(n))
 #endif
 
 static int result(long rc)
@@ -86,13 +96,16 @@ void *yoke__os_mmap(size_t bytes, int flags, int *err)
         return NULL;
     }
     *err = 0;
+    count(bytes, bytes);
     return at;
 }
 
 int yoke__os_munmap(void *at, size_t bytes)
 {
-    int injected = fault(YOKE__OS_MUNMAP);
-    return injected != 0 ? -injected : result(munmap(at, bytes));
+    int injected = fault(YOKE__OS_MUNMAP), rc = injected != 0 ? -injected : result(munmap(at, bytes));
+    if (rc == 0)
+        count(bytes, -(int64_t)bytes);
+    return rc;
 }
 
 int yoke__os_madvise(void *at, size_t bytes, int advice)
@@ -118,11 +131,14 @@ void *yoke__os_alloc(size_t bytes, size_t align)
         return NULL;
     if (align < sizeof(void *))
         align = sizeof(void *);
-    return aligned_alloc(align, (bytes + align - 1) / align * align);
+    void *at = aligned_alloc(align, (bytes + align - 1) / align * align);
+    count(pieces, at != NULL);
+    return at;
 }
 
 void yoke__os_free(void *at)
 {
+    count(pieces, -(at != NULL));
     free(at);
 }
 

@@ -130,8 +130,14 @@ enum yoke__os_call {
     YOKE__OS_ACCEPT,
     YOKE__OS_CONNECT,
     YOKE__OS_CONNECT_ERROR,
+    YOKE__OS_SOCKET_OPTION,
+    YOKE__OS_SOCKET_NAME,
+    YOKE__OS_LOOK_UP,
     YOKE__OS_SHUTDOWN,
+    YOKE__OS_CLOSE, /* and is made all the same */
     YOKE__OS_FCNTL,
+    YOKE__OS_TERMINAL_KIND,
+    YOKE__OS_READINESS,
     YOKE__OS_OPEN,
     YOKE__OS_STAT,
     YOKE__OS_FSYNC,
@@ -151,6 +157,11 @@ void yoke__os_fault_clear(void);
 int yoke__os_fault(enum yoke__os_call which);
 /* How often the kind was called since the last clear. */
 int yoke__os_fault_count(enum yoke__os_call which);
+/* What was taken and not given back: pieces of heap memory, bytes of mappings. */
+struct yoke__os_taken {
+    int64_t pieces, bytes;
+};
+struct yoke__os_taken yoke__os_taken(void);
 #endif
 
 #endif

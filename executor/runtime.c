@@ -12,6 +12,7 @@
 #include "deadlock.h"
 #include "fail.h"
 #include "group.h"
+#include "leftover.h"
 #include "post.h"
 #include "process.h"
 #include "report.h"
@@ -269,6 +270,8 @@ static int runtime_end(struct yoke_runtime *rt)
     yoke__pool_stop(&rt->pool); /* abandoned jobs are waited for */
     end_workers(rt, rt->nworkers);
     yoke__service_stop(&rt->service);
+    if (rt->config.debug)
+        yoke__leftover_tell(rt);
     yoke__timers_destroy(&rt->timers);
     if (rt->config.overflow_handler)
         yoke__overflow_remove();

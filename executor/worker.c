@@ -376,7 +376,10 @@ static void run_main(struct yoke__worker *w, struct yoke__task *task)
     bool deadlocked = yoke__load_acquire(&rt->deadlocked) != 0; /* pairs with yoke__deadlock_look(), which has reported it */
     if (rc < 0 && !(deadlocked && body == -ECANCELED))
         yoke__fail_report(rt, task, rc, strand.fail != NULL && strand.fail->code == rc ? strand.fail : NULL);
-    yoke__self()->head.strand = NULL;
+    w = yoke__self();
+    if (strand.fail != NULL)
+        yoke__fail_free(w, strand.fail);
+    w->head.strand = NULL;
     rt->result = deadlocked ? -EDEADLK : rc;
     yoke__store_release(&rt->finished, YOKE__FINISHED); /* pairs with runtime_end() in runtime.c */
     yoke__os_futex_wake(&rt->finished, 1);

@@ -159,3 +159,11 @@ int yoke_fd_forget(int fd)
     yoke__ready_list(reactor->rt, woken);
     return 0;
 }
+
+int yoke__fdwaits_left(const struct yoke__reactor *reactor)
+{
+    int left = 0;
+    for (int fd = 0; fd < reactor->fdwaits.count; fd++)
+        left += (reactor->fdwaits.slots[fd].waiter[YOKE__IO_READ] != NULL) + (reactor->fdwaits.slots[fd].waiter[YOKE__IO_WRITE] != NULL);
+    return left;
+}

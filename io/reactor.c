@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "leftover.h"
 #include "os.h"
 #include "report.h"
 #include "scope.h"
@@ -323,11 +324,30 @@ no_epoll:
     return rc;
 }
 
+/* In debug mode: records that are neither open, which is said anyhow, nor free; waits that nobody ended. */
+static void tell_leftovers(struct yoke__reactor *reactor)
+{
+    int64_t records = 0;
+    for (const char *chunk = reactor->chunks; chunk != NULL; chunk = *(void *const *)(const void *)chunk)
+        for (size_t at = sizeof(struct yoke__io); at + sizeof(struct yoke__io) <= CHUNK; at += sizeof(struct yoke__io)) {
+            const struct yoke__io *io = (const struct yoke__io *)(const void *)(chunk + at);
+            records += io->state == YOKE__IO_CLOSED;
+            yoke__leftover(reactor->rt, io->state & ~YOKE__IO_CLOSED, "uses of a descriptor");
+        }
+    for (const struct yoke__io *io = reactor->free; io != NULL; io = io->next)
+        records--;
+    yoke__leftover(reactor->rt, records, "records of descriptors");
+    yoke__leftover(reactor->rt, reactor->sigwaits.first != NULL, "waits for signals or more");
+    yoke__leftover(reactor->rt, yoke__fdwaits_left(reactor), "waits for descriptors");
+}
+
 /* What is still open is closed, and said. */
 static void reactor_stop(void *state)
 {
     struct yoke__reactor *reactor = state;
     int left = 0;
+    if (reactor->rt->config.debug)
+        tell_leftovers(reactor);
     while (reactor->chunks != NULL) {
         char *chunk = reactor->chunks;
         for (size_t at = sizeof(struct yoke__io); at + sizeof(struct yoke__io) <= CHUNK; at += sizeof(struct yoke__io)) {

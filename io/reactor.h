@@ -161,6 +161,8 @@ struct yoke__reactor {
 
 /* Something has happened to a foreign descriptor. */
 void yoke__fdwait_event(struct yoke__reactor *reactor, uint64_t tag, uint32_t events, struct yoke__fiber **woken);
+/* How many wait; at the end. */
+int yoke__fdwaits_left(const struct yoke__reactor *reactor);
 /* After an interrupt: hands signals that have come to their waiters. */
 void yoke__signals_deliver(struct yoke__reactor *reactor, struct yoke__fiber **woken);
 /* Former dispositions are given back; no handler runs any more that knows this reactor. */

@@ -23,6 +23,10 @@
 
 #include <yoke/yoke.h>
 
+#ifdef YOKE_FAULTS
+#include "platform.h"
+#endif
+
 #pragma GCC diagnostic ignored "-Wunused-function"
 
 #define load(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
@@ -84,12 +88,26 @@ static int reported(const char *text)
 /* Every option a test gives goes through here. */
 #define OPTIONS(...) YOKE_OPTIONS(.report = keep_report, __VA_ARGS__)
 
+/* A test that is about what debug mode finds left at the end. */
+static bool leaves_something;
+
 /* Runs main_task on `workers` workers; fails the test if a check failed. */
 static int run_with(yoke_fn main_task, void *arg, const yoke_options *options)
 {
     reports[0] = '\0';
+#ifdef YOKE_FAULTS
+    struct yoke__os_taken before = yoke__os_taken();
+#endif
     int rc = yoke_run(main_task, arg, options);
     assert_checks();
+#ifdef YOKE_FAULTS /* all that a run takes it gives back, whatever failed in it */
+    struct yoke__os_taken after = yoke__os_taken();
+    if (after.pieces != before.pieces || after.bytes != before.bytes)
+        fail_msg("not given back: %lld pieces of heap memory, %lld bytes of mappings", (long long)(after.pieces - before.pieces),
+                 (long long)(after.bytes - before.bytes));
+#endif
+    if (!leaves_something && reported("not given back"))
+        fail_msg("%s", reports);
     return rc;
 }
 

@@ -34,7 +34,7 @@ typedef struct yoke_options {
     int pool_names;
     int pool_user;
     int report_k;              /* failures a group keeps whole; default 64 */
-    const char *debug;         /* "on": extra checks (misuse of forks, shields without deadline, cycles of waits); default "off" */
+    const char *debug;         /* "on": extra checks: misuse of forks, shields without deadline, cycles of waits, what a run does not give back */
     const char *migrate; /* "always": a task that was suspended goes on on another worker, if there is one and it is not pinned; default
                             "off" */
     const char *overflow_handler; /* "on": a stack overflow of a task is reported to stderr, with its name and where it was spawned,
