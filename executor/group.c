@@ -23,6 +23,7 @@
  * not rise from 0; under the group's lock it is either in the list that is told to end, or refused as it comes after that. What is
  * spawned from inside a service may find `live` at 0: it is counted as a post is, only if it is not 0, and else refused. A service never goes
  * by a deque, so that the owner does not run it on its own stack: it ends only after the owner has come as far as to wait.
+ * The owner of a group that has had a service always takes its bias away: only an atomic 0 is final. (tests/model/group_services.pml)
  *
  * Progress: counting is wait-free; the lock guards failures and room only, for a few instructions.
  */
@@ -256,10 +257,11 @@ static void wait_for_children(struct yoke__strand *strand, struct yoke__group *g
     run_own_children(strand, group);
     int64_t balance = group->scope.head.spawned - group->done - YOKE__LIVE_BIAS;
     /*
-     * acquire: the effects of children that ended elsewhere; pairs with yoke__group_ended(). The tokens after that: a child may acquire
-     * one and end. With tokens, posts have to find that `live` is 0.
+     * acquire: the effects of children that ended elsewhere; pairs with yoke__group_ended(). The rest after that: a child may acquire a
+     * token or spawn a service, and end. With tokens, posts have to find that `live` is 0. With services the two numbers say nothing together:
+     * between the looks at them a service may spawn a child and end, or a child a service. (tests/model/group_services.pml)
      */
-    if (yoke__load_acquire(&group->live) + balance == 0 && yoke__load_acquire(&group->services) == 1 && group->tokens == NULL)
+    if (yoke__load_acquire(&group->live) + balance == 0 && yoke__load_relaxed(&group->serviced) == 0 && group->tokens == NULL)
         return;
     struct yoke__worker *w = yoke__self();
     yoke__worker_flush(w); /* completions of other groups, and perhaps of this one, that this worker has not told */
