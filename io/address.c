@@ -5,7 +5,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 
 #include <yoke/blocking.h>
 
-#include "platform.h"
+#include "os.h"
 
 enum { HOST_MOST = 256 };
 
@@ -72,25 +71,10 @@ struct lookup {
 static int look_up(void *arg)
 {
     struct lookup *lookup = arg;
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = lookup->passive ? AI_PASSIVE : 0 }, *list;
-    errno = 0;
-    int rc = getaddrinfo(lookup->host, lookup->port, &hints, &list);
-    switch (rc) {
-    case 0:
-        break;
-    case EAI_AGAIN:
-        return -EAGAIN;
-    case EAI_MEMORY:
-        return -ENOMEM;
-    case EAI_SYSTEM:
-        return errno != 0 ? -errno : -EIO;
-    case EAI_NONAME:
-    case EAI_NODATA:
-    case EAI_ADDRFAMILY:
-        return -ENOENT;
-    default:
-        return -EINVAL;
-    }
+    struct addrinfo *list;
+    int rc = yoke__os_look_up(lookup->host, lookup->port, lookup->passive, &list);
+    if (rc < 0)
+        return rc;
     for (const struct addrinfo *one = list; one != NULL && lookup->count < YOKE__ADDRESSES; one = one->ai_next) {
         if (one->ai_addrlen > sizeof(struct sockaddr_storage))
             continue;

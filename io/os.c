@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -154,6 +156,56 @@ int yoke__os_connect_error(int fd)
     return -err;
 }
 
+int yoke__os_no_delay(int fd)
+{
+    int one = 1, err = injected(YOKE__OS_SOCKET_OPTION);
+    return err > 0 ? -err : result(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one));
+}
+
+int yoke__os_is_socket(int fd)
+{
+    int kind, err = injected(YOKE__OS_SOCKET_OPTION);
+    socklen_t length = sizeof kind;
+    return err <= 0 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &length) == 0;
+}
+
+int yoke__os_local_address(int fd, struct sockaddr *address, socklen_t *length)
+{
+    int err = injected(YOKE__OS_SOCKET_NAME);
+    return err > 0 ? -err : result(getsockname(fd, address, length));
+}
+
+int yoke__os_peer_address(int fd, struct sockaddr *address, socklen_t *length)
+{
+    int err = injected(YOKE__OS_SOCKET_NAME);
+    return err > 0 ? -err : result(getpeername(fd, address, length));
+}
+
+int yoke__os_look_up(const char *host, const char *port, bool passive, struct addrinfo **list)
+{
+    int err = injected(YOKE__OS_LOOK_UP);
+    if (err > 0)
+        return -err;
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = passive ? AI_PASSIVE : 0 };
+    errno = 0;
+    switch (getaddrinfo(host, port, &hints, list)) {
+    case 0:
+        return 0;
+    case EAI_AGAIN:
+        return -EAGAIN;
+    case EAI_MEMORY:
+        return -ENOMEM;
+    case EAI_SYSTEM:
+        return errno != 0 ? -errno : -EIO;
+    case EAI_NONAME:
+    case EAI_NODATA:
+    case EAI_ADDRFAMILY:
+        return -ENOENT;
+    default:
+        return -EINVAL;
+    }
+}
+
 int yoke__os_socketpair(int fds[2])
 {
     int err = injected(YOKE__OS_SOCKET);
@@ -174,7 +226,10 @@ int yoke__os_shutdown(int fd, int how)
 
 int yoke__os_close(int fd)
 {
-    return result(close(fd)); /* closed whatever it says [close(2)] */
+    int err = injected(YOKE__OS_CLOSE), rc = result(close(fd)); /* closed whatever it says [close(2)] */
+    if (err > 0)
+        rc = -err;
+    return rc == -EINTR ? 0 : rc;
 }
 
 int yoke__os_nonblocking(int fd)
@@ -200,7 +255,7 @@ int yoke__os_access_mode(int fd)
 int yoke__os_terminal(int fd)
 {
     int number;
-    if (!isatty(fd))
+    if (injected(YOKE__OS_TERMINAL_KIND) > 0 || !isatty(fd))
         return YOKE__OS_NO_TERMINAL;
     return ioctl(fd, TIOCGPTN, &number) < 0 ? YOKE__OS_TERMINAL : YOKE__OS_TERMINAL_MASTER;
 }
@@ -208,7 +263,8 @@ int yoke__os_terminal(int fd)
 int yoke__os_ready(int fd, short events)
 {
     struct pollfd one = { .fd = fd, .events = events };
-    return result(poll(&one, 1, 0));
+    int err = injected(YOKE__OS_READINESS);
+    return err > 0 ? -err : result(poll(&one, 1, 0));
 }
 
 /* ---- files -------------------------------------------------------------------------------------------------------------- */

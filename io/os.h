@@ -5,8 +5,10 @@
 #ifndef YOKE_IO_OS_H
 #define YOKE_IO_OS_H
 
-#include <stddef.h>
+#include <netdb.h>
 #include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -33,9 +35,19 @@ int yoke__os_listen(int fd, int backlog);
 int yoke__os_accept(int fd);
 int yoke__os_connect(int fd, const struct sockaddr *address, socklen_t length);
 int yoke__os_connect_error(int fd);
+/* Small writes are not held back. An error: it is no TCP socket. */
+int yoke__os_no_delay(int fd);
+/* 1, 0. */
+int yoke__os_is_socket(int fd);
+int yoke__os_local_address(int fd, struct sockaddr *address, socklen_t *length);
+/* -ENOTCONN: not yet. */
+int yoke__os_peer_address(int fd, struct sockaddr *address, socklen_t *length);
+/* Addresses of a name, for freeaddrinfo(3). May take long. -EAGAIN: the name service does not answer; -ENOENT: there is none. */
+int yoke__os_look_up(const char *host, const char *port, bool passive, struct addrinfo **list);
 int yoke__os_socketpair(int fds[2]);
 int yoke__os_pipe(int fds[2]);
 int yoke__os_shutdown(int fd, int how);
+/* Closed whatever it says: so an interruption is nothing to tell. */
 int yoke__os_close(int fd);
 int yoke__os_nonblocking(int fd);
 /* Another descriptor of the same open file; its mode is left as it is. */
@@ -43,7 +55,7 @@ int yoke__os_duplicate(int fd);
 /* O_RDONLY, O_WRONLY or O_RDWR. */
 int yoke__os_access_mode(int fd);
 /* A pseudo-terminal has two ends: the other one is a device that makes a new pair when it is opened. */
-enum { YOKE__OS_NO_TERMINAL = 0, YOKE__OS_TERMINAL, YOKE__OS_TERMINAL_MASTER };
+enum { YOKE__OS_NO_TERMINAL = 0 /* or nobody knows */, YOKE__OS_TERMINAL, YOKE__OS_TERMINAL_MASTER };
 int yoke__os_terminal(int fd);
 /* `events` of poll(2): > 0 if one of them would not block now, or fails; 0 if not. */
 int yoke__os_ready(int fd, short events);

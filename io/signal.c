@@ -54,7 +54,7 @@ static void give_back_locked(const struct yoke__reactor *reactor)
         struct note *note = &notes[signo];
         if (note->owner == NULL || (reactor != NULL && note->owner != reactor))
             continue;
-        (void)sigaction(signo, &note->former, NULL);
+        (void)yoke__os_signal_action(signo, &note->former, NULL);
         yoke__store_seq(&note->owner, (struct yoke__reactor *)NULL);
     }
 }
@@ -82,10 +82,9 @@ static int own(struct yoke__reactor *reactor, int signo)
     } else {
         yoke__store_seq(&note->pending, 0);
         yoke__store_seq(&note->owner, reactor); /* before the handler that reads it */
-        if (sigaction(signo, &action, &note->former) < 0) {
-            rc = -errno;
+        rc = yoke__os_signal_action(signo, &action, &note->former);
+        if (rc < 0)
             yoke__store_seq(&note->owner, (struct yoke__reactor *)NULL);
-        }
     }
     yoke__lock_release(&notes_lock);
     return rc;

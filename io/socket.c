@@ -3,22 +3,25 @@
  */
 #include <yoke/io/stream.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-
 #include "address.h"
 #include "os.h"
 #include "reactor.h"
 #include "scope.h"
 
-/* Small writes are not held back: a stream's user decides what belongs together, with writev. True: it is a TCP socket. */
+/* A stream's user decides what belongs together, with writev. True: it is a TCP socket. */
 static bool no_delay(int fd)
 {
-    int one = 1;
-    return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0;
+    return yoke__os_no_delay(fd) == 0;
 }
 
 /* ---- dialling ----------------------------------------------------------------------------------------------------------- */
+
+/* 0: it is connected. */
+static int peer_known(int fd)
+{
+    struct yoke__address peer = { .length = sizeof peer.storage };
+    return yoke__os_peer_address(fd, (struct sockaddr *)(void *)&peer.storage, &peer.length);
+}
 
 static int connect_to(struct yoke__reactor *reactor, const struct yoke__address *address, yoke_stream **stream)
 {
@@ -34,13 +37,16 @@ static int connect_to(struct yoke__reactor *reactor, const struct yoke__address 
     io->streaming = no_delay(fd);
     int rc = yoke__os_connect(fd, (const struct sockaddr *)(const void *)&address->storage, address->length);
     if (rc == -EINPROGRESS || rc == -EINTR) { /* it goes on in the background [connect(2)] */
-        struct yoke__address peer;
+        int unknown = 0;
         do { /* until it is connected or there is an error: an event may be an old one */
             rc = yoke__io_wait(io, YOKE__IO_WRITE, "connect");
             if (rc == 0)
                 rc = yoke__os_connect_error(fd);
-            peer.length = sizeof peer.storage;
-        } while (rc == 0 && getpeername(fd, (struct sockaddr *)(void *)&peer.storage, &peer.length) < 0);
+            if (rc == 0)
+                unknown = peer_known(fd);
+        } while (rc == 0 && unknown == -ENOTCONN);
+        if (rc == 0)
+            rc = unknown;
     }
     if (rc < 0)
         (void)yoke_close(opened);
@@ -192,32 +198,24 @@ static int tell(const void *handle, int kinds, int (*get)(int, struct sockaddr *
     int rc = yoke__io_enter(handle, kinds, &io);
     if (rc < 0)
         return rc;
-    rc = get(io->fd, (struct sockaddr *)(void *)&address.storage, &address.length) < 0 ? -errno : yoke__address_format(&address, text, size);
+    rc = get(io->fd, (struct sockaddr *)(void *)&address.storage, &address.length);
+    if (rc == 0)
+        rc = yoke__address_format(&address, text, size);
     yoke__io_leave(io);
     return rc;
 }
 
-static int local_of(int fd, struct sockaddr *address, socklen_t *length)
-{
-    return getsockname(fd, address, length);
-}
-
-static int peer_of(int fd, struct sockaddr *address, socklen_t *length)
-{
-    return getpeername(fd, address, length);
-}
-
 int yoke_stream_local(yoke_stream *stream, char *text, size_t size)
 {
-    return tell(stream, YOKE__IO_STREAM, local_of, text, size);
+    return tell(stream, YOKE__IO_STREAM, yoke__os_local_address, text, size);
 }
 
 int yoke_stream_peer(yoke_stream *stream, char *text, size_t size)
 {
-    return tell(stream, YOKE__IO_STREAM, peer_of, text, size);
+    return tell(stream, YOKE__IO_STREAM, yoke__os_peer_address, text, size);
 }
 
 int yoke_listener_address(yoke_listener *listener, char *text, size_t size)
 {
-    return tell(listener, YOKE__IO_LISTENER, local_of, text, size);
+    return tell(listener, YOKE__IO_LISTENER, yoke__os_local_address, text, size);
 }

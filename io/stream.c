@@ -138,12 +138,11 @@ int yoke_shutdown(yoke_stream *stream, int directions)
 int yoke_stream_adopt(yoke_stream **stream, int fd)
 {
     *stream = NULL;
-    int rc = 0, kind = 0;
-    socklen_t length = sizeof kind;
+    int rc = 0;
     struct yoke__reactor *reactor = yoke__reactor_here(&rc);
     if (reactor == NULL)
         return rc;
-    bool socket = getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &length) == 0;
+    bool socket = yoke__os_is_socket(fd);
     if (!yoke__io_pollable(reactor, fd))
         return -EPERM;
     struct yoke__io *io = yoke__io_new(reactor);

@@ -138,6 +138,92 @@ static int others(void)
     return 0;
 }
 
+/* A terminal's other end: it cannot be opened anew, so that the kernel is asked, and then the pool makes the call. */
+static int type_late(void *arg)
+{
+    YOKE_TRY(yoke_yield());
+    return write(*(int *)arg, "t\n", 2) == 2 ? 0 : -EIO;
+}
+
+static int terminals(void)
+{
+    char text[8];
+    OWN_FD(master) = posix_openpt(O_RDWR | O_NOCTTY);
+    check(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    OWN_FD(terminal) = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    check(terminal >= 0);
+    YOKE_SCOPED(yoke_stream) s = NULL;
+    YOKE_TRY(yoke_stream_share(&s, master));
+    YOKE_GROUP(g);
+    int rc = yoke_spawn_ptr(g, type_late, &terminal);
+    for (ssize_t got = 0, n; rc == 0 && got < 3; got += n) { /* the terminal adds a carriage return */
+        n = yoke_read(s, text, sizeof text);
+        if (n <= 0)
+            rc = n < 0 ? (int)n : -EIO;
+    }
+    if (rc == 0) {
+        ssize_t n = yoke_write(s, "a", 1);
+        rc = n < 0 ? (int)n : 0;
+    }
+    return yoke_group_close(g, rc);
+}
+
+static int wait_for_signal(void *arg)
+{
+    (void)arg;
+    int rc = yoke_signal_wait(SIGWINCH);
+    return rc < 0 ? rc : 0;
+}
+
+static int signals(void)
+{
+    YOKE_GROUP(g);
+    int rc = yoke_spawn_ptr(g, wait_for_signal, NULL);
+    struct sigaction now = { .sa_handler = SIG_DFL };
+    while (rc == 0 && now.sa_handler == SIG_DFL && (rc = yoke_yield()) == 0)
+        (void)sigaction(SIGWINCH, NULL, &now);
+    if (rc == 0)
+        check_int(kill(getpid(), SIGWINCH), 0);
+    return yoke_group_close(g, rc);
+}
+
+static int send_ten(void *arg)
+{
+    yoke_channel *c = *(yoke_channel **)arg;
+    for (int i = 0; i < 10; i++)
+        YOKE_TRY(yoke_channel_send(c, &i));
+    return yoke_channel_close(c);
+}
+
+static int hold_it(void *arg)
+{
+    yoke_mutex *mutex = arg;
+    YOKE_TRY(yoke_mutex_lock(mutex));
+    int rc = yoke_yield();
+    yoke_mutex_unlock(mutex);
+    return rc;
+}
+
+/* What is built in sync/ makes no system call of its own, but it allocates, and it waits. */
+static int meetings(void)
+{
+    int number, expected = 0, rc;
+    yoke_mutex mutex = YOKE_MUTEX_INIT;
+    YOKE_SCOPED(yoke_channel) c = NULL;
+    YOKE_TRY(yoke_channel_create(&c, sizeof number, 2));
+    YOKE_GROUP(g);
+    rc = yoke_spawn(g, send_ten, yoke_channel *, c);
+    for (int i = 0; i < 4 && rc == 0; i++)
+        rc = yoke_spawn_ptr(g, hold_it, &mutex);
+    while (rc == 0 && (rc = yoke_channel_receive(c, &number)) == 0)
+        check_int(number, expected++);
+    if (rc == -ENODATA) {
+        check_int(expected, 10);
+        rc = 0;
+    }
+    return yoke_group_close(g, rc);
+}
+
 static char path[64];
 
 static int files(void)
@@ -174,9 +260,35 @@ static int everything(void *arg)
     YOKE_TRY(local(yoke_pipe));
     YOKE_TRY(local(yoke_stream_pair));
     YOKE_TRY(others());
+    YOKE_TRY(terminals());
+    YOKE_TRY(meetings());
     YOKE_TRY(files());
     return 0;
 }
+
+static int by_name(void *arg)
+{
+    char address[64], name[64], of_client[64];
+    (void)arg;
+    YOKE_SCOPED(yoke_listener) l = NULL;
+    YOKE_SCOPED(yoke_stream) s = NULL;
+    YOKE_TRY(yoke_listen(&l, "127.0.0.1:0", 0));
+    YOKE_TRY(yoke_listener_address(l, address, sizeof address));
+    snprintf(name, sizeof name, "localhost:%s", strchr(address, ':') + 1);
+    YOKE_TRY(yoke_dial(&s, name));
+    YOKE_TRY(yoke_stream_local(s, of_client, sizeof of_client));
+    YOKE_TRY(yoke_stream_peer(s, of_client, sizeof of_client));
+    check(strcmp(of_client, address) == 0);
+    return 0;
+}
+
+static int by_signal(void *arg)
+{
+    (void)arg;
+    return signals();
+}
+
+static yoke_fn body = everything;
 
 /* ---- each call once ---- */
 
@@ -196,7 +308,7 @@ static int once(void *arg)
     struct fault *fault = arg;
     yoke__os_fault_clear();
     yoke__os_fault_set(fault->which, fault->nth, fault->err);
-    int rc = everything(NULL);
+    int rc = body(NULL);
     fault->calls = yoke__os_fault_count(fault->which);
     yoke__os_fault_clear();
     fault->hit = fault->calls >= fault->nth;
@@ -207,7 +319,7 @@ static int once(void *arg)
     if (!fault->hit || (fault->outcome & SAYS) == 0)
         check_int(rc, 0);
     int before = descriptors(); /* with a reactor now, whatever failed */
-    check_int(everything(NULL), 0);
+    check_int(body(NULL), 0);
     if (rc == 0 || fault->nth > 1) /* the first of all may have been the reactor's own */
         check_int(descriptors(), before);
     return 0;
@@ -216,14 +328,14 @@ static int once(void *arg)
 static void every_call_fails_once(enum yoke__os_call which, int err, int outcome)
 {
     struct fault fault = { .which = which, .err = err, .outcome = outcome };
-    assert_int_equal(run(1, everything, NULL), 0); /* what a sanitizer opens at first is not ours */
+    assert_int_equal(run(1, body, NULL), 0); /* what a sanitizer opens at first is not ours */
     int before = descriptors(), hits = 0;
     for (int workers = 1; workers <= 3; workers += 2) {
         fault.exact = workers == 1;
         fault.nth = 0;
         do {
             fault.nth++;
-            int rc = run(workers, once, &fault);
+            int rc = run_with(once, &fault, OPTIONS(.workers = workers, .debug = fault.nth % 2 == 0 ? "on" : "off"));
             assert_int_equal(rc, 0);
             assert_string_equal(reports, "");
             assert_int_equal(descriptors(), before);
@@ -245,6 +357,7 @@ static void descriptors_run_out(void **state)
         every_call_fails_once(YOKE__OS_OPEN, errs[i], SAYS | PASSES);  /* a pipe that cannot be opened anew is read otherwise */
         every_call_fails_once(YOKE__OS_FCNTL, errs[i], SAYS | PASSES); /* the same */
     }
+    every_call_fails_once(YOKE__OS_TERMINAL_KIND, EINVAL, PASSES); /* then it is none */
     every_call_fails_once(YOKE__OS_EPOLL_CONTROL, ENOMEM, SAYS | PASSES); /* asking for a kind, and forgetting, can do without */
     every_call_fails_once(YOKE__OS_EPOLL_CONTROL, ENOSPC, SAYS | PASSES);
 }
@@ -256,10 +369,48 @@ static void connections_fail(void **state)
     every_call_fails_once(YOKE__OS_ACCEPT, ECONNABORTED, PASSES);
     every_call_fails_once(YOKE__OS_CONNECT, EINTR, PASSES);
     every_call_fails_once(YOKE__OS_CONNECT, ECONNREFUSED, SAYS);
+    every_call_fails_once(YOKE__OS_CONNECT, ENOMEM, SAYS);
+    every_call_fails_once(YOKE__OS_CONNECT, EAGAIN, SAYS); /* no port is left: no readiness would come */
     every_call_fails_once(YOKE__OS_CONNECT_ERROR, ETIMEDOUT, SAYS);
+    every_call_fails_once(YOKE__OS_CONNECT_ERROR, ECONNRESET, SAYS);
+    every_call_fails_once(YOKE__OS_CONNECT_ERROR, ENOMEM, SAYS);
     every_call_fails_once(YOKE__OS_BIND_ADDRESS, EADDRINUSE, SAYS);
+    every_call_fails_once(YOKE__OS_BIND_ADDRESS, ENOMEM, SAYS);
     every_call_fails_once(YOKE__OS_LISTEN, EADDRINUSE, SAYS);
     every_call_fails_once(YOKE__OS_SHUTDOWN, ENOTCONN, SAYS);
+    every_call_fails_once(YOKE__OS_SOCKET_OPTION, ENOMEM, PASSES); /* small writes may be slow, and reads try once more often */
+    every_call_fails_once(YOKE__OS_SOCKET_NAME, ENOBUFS, SAYS);
+}
+
+static void names_and_addresses_fail(void **state)
+{
+    (void)state;
+    body = by_name;
+    every_call_fails_once(YOKE__OS_LOOK_UP, EAGAIN, SAYS);
+    every_call_fails_once(YOKE__OS_LOOK_UP, ENOMEM, SAYS);
+    every_call_fails_once(YOKE__OS_LOOK_UP, EMFILE, SAYS);
+    every_call_fails_once(YOKE__OS_LOOK_UP, EINTR, SAYS);
+    every_call_fails_once(YOKE__OS_THREAD, EAGAIN, SAYS);
+    every_call_fails_once(YOKE__OS_SOCKET_NAME, ENOBUFS, SAYS | PASSES); /* the name may have a second address */
+    body = everything;
+}
+
+static void signals_fail(void **state)
+{
+    (void)state;
+    body = by_signal;
+    every_call_fails_once(YOKE__OS_SIGNAL_ACTION, EINVAL, SAYS);
+    every_call_fails_once(YOKE__OS_EPOLL_WAIT, EINTR, PASSES);
+    body = everything;
+}
+
+/* What io/ asks of the executor's boundary. */
+static void memory_and_threads_run_out(void **state)
+{
+    (void)state;
+    every_call_fails_once(YOKE__OS_MMAP, ENOMEM, SAYS | PASSES); /* a spare stack is asked for beforehand, and can be done without */
+    every_call_fails_once(YOKE__OS_ALLOC, ENOMEM, SAYS | PASSES);
+    every_call_fails_once(YOKE__OS_THREAD, EAGAIN, SAYS | PASSES); /* one that is there already will do */
 }
 
 static void bytes_fail(void **state)
@@ -290,6 +441,11 @@ static void files_fail(void **state)
     every_call_fails_once(YOKE__OS_STAT, ENOMEM, SAYS);
     every_call_fails_once(YOKE__OS_FSYNC, EINTR, PASSES);
     every_call_fails_once(YOKE__OS_FSYNC, EIO, SAYS);
+    every_call_fails_once(YOKE__OS_FSYNC, ENOSPC, SAYS);
+    every_call_fails_once(YOKE__OS_CLOSE, EINTR, PASSES);
+    every_call_fails_once(YOKE__OS_CLOSE, EIO, SAYS | PASSES); /* a file says so; a stream has nothing to lose */
+    every_call_fails_once(YOKE__OS_READINESS, EINTR, PASSES);
+    every_call_fails_once(YOKE__OS_READINESS, ENOMEM, SAYS);
 }
 
 static void polls_are_interrupted(void **state)
@@ -474,6 +630,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(descriptors_run_out),
         cmocka_unit_test(connections_fail),
+        cmocka_unit_test(names_and_addresses_fail),
+        cmocka_unit_test(signals_fail),
+        cmocka_unit_test(memory_and_threads_run_out),
         cmocka_unit_test(bytes_fail),
         cmocka_unit_test(files_fail),
         cmocka_unit_test(polls_are_interrupted),
