@@ -1,6 +1,7 @@
 /*
- * fanout [-t MS] ADDRESS BACKEND...: a service that fans each request out to its backends, takes the first two answers within 300 ms
- * (or MS), and cancels and awaits the others. SIGINT and SIGTERM stop it: nothing is accepted any more, and what was accepted is served.
+ * fanout [-t MS] [-b BYTES] ADDRESS BACKEND...: a service that fans each request out to its backends, takes the first two answers within
+ * 300 ms (or MS), and cancels and awaits the others. SIGINT and SIGTERM stop it: nothing is accepted any more, and what was accepted is served.
+ * -b: what the kernel may hold back of an answer; who does not read more than that within a sixth of MS is cut off.
  * Options of the runtime come from ./yoke.conf, if there is one.
  */
 #include <errno.h>
@@ -8,14 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <yoke/yoke.h>
 
-enum { BACKENDS = 8, NEEDED = 2, ANSWER = 2048, REQUEST = 1024 };
+enum { BACKENDS = 4, NEEDED = 2, ANSWER = 4096, REQUEST = 1024 };
 
 static struct {
     const char *address, *backend[BACKENDS];
-    int backends, patience_ms;
+    int backends, patience_ms, buffer;
 } config = { .patience_ms = 300 };                     /* set before the run, constant in it */
 
 typedef struct { char text[ANSWER]; size_t length; } answer; /* length 0: none */
@@ -134,6 +136,14 @@ static int accept_loop(void *p)
     return rc;
 }
 
+/* Accepted connections inherit it. */
+static int bound_buffers(yoke_listener *l)
+{
+    if (config.buffer == 0)
+        return 0;
+    return setsockopt(yoke_listener_fd(l), SOL_SOCKET, SO_SNDBUF, &config.buffer, sizeof config.buffer) < 0 ? -errno : 0;
+}
+
 static int app(void *arg)
 {
     char address[128];
@@ -142,6 +152,8 @@ static int app(void *arg)
     YOKE_TRY(yoke_listen(&l, config.address, 0));
     YOKE_GROUP(g, .name = "server", .grace = YOKE_MS(5000));
     int rc = yoke_listener_address(l, address, sizeof address);
+    if (rc == 0)
+        rc = bound_buffers(l);
     if (rc == 0)
         rc = yoke_spawn(g, accept_loop, yoke_listener *, l);
     if (rc < 0) {
@@ -160,11 +172,15 @@ static int app(void *arg)
 int main(int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "t:")) != -1)
-        config.patience_ms = option == 't' ? atoi(optarg) : 0;
+    while ((option = getopt(argc, argv, "t:b:")) != -1) {
+        if (option == 'b')
+            config.buffer = atoi(optarg);
+        else
+            config.patience_ms = option == 't' ? atoi(optarg) : 0;
+    }
     config.backends = argc - optind - 1;
-    if (config.patience_ms <= 0 || config.backends < NEEDED || config.backends > BACKENDS) {
-        fprintf(stderr, "usage: fanout [-t MS] ADDRESS BACKEND BACKEND... (%d to %d of them)\n", NEEDED, BACKENDS);
+    if (config.patience_ms <= 0 || config.buffer < 0 || config.backends < NEEDED || config.backends > BACKENDS) {
+        fprintf(stderr, "usage: fanout [-t MS] [-b BYTES] ADDRESS BACKEND BACKEND... (%d to %d of them)\n", NEEDED, BACKENDS);
         return 2;
     }
     config.address = argv[optind];

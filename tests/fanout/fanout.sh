@@ -51,12 +51,13 @@ service() {
         backends+=("$pid")
         i=$((i + 1))
     done
-    start "service$serving" "${limited[@]}" "$fanout" -t "$patience" 127.0.0.1:0 "${addresses[@]}"
+    start "service$serving" "${limited[@]}" "$fanout" -t "$patience" -b "$buffer" 127.0.0.1:0 "${addresses[@]}"
     main=$pid
     address=$(first_line "service$serving")
     address=${address#listening on }
 }
 limited=()
+buffer=0
 
 # stop: asks all to end, in turn, and looks for what was left behind: nothing is reported, nothing leaks.
 stop() {
@@ -67,13 +68,14 @@ stopped() {
     local rc=0 one
     wait "$main" || rc=$?
     [ $rc = 0 ] || fail "the service: exit $rc"
-    ! grep -v "${expected:-^$}" "service$serving.err" || fail "the service has said something"
+    ! grep -v "${expected:-^$}" "service$serving.err" || fail "the service has said something" # in debug mode also what was not given back
     for one in "${backends[@]}"; do
         kill -TERM "$one"
         rc=0
         wait "$one" || rc=$?
         [ $rc = 0 ] || fail "a backend: exit $rc"
     done
+    ! grep 'not given back' ./*.err || fail "something is left"
     backends=()
     serving=$((serving + 1))
 }
@@ -198,6 +200,23 @@ mute)
     stop # though they say nothing and take nothing
     [ "$(wc -l <service0.err)" = 1 ] || fail "nothing was cut"
     grep -q '^69 connections' service0.out || { cat service0.out; fail "connections"; }
+    kill -TERM "$quiet"
+    rc=0
+    wait "$quiet" || rc=$?
+    [ $rc = 0 ] || fail "the clients: exit $rc"
+    ;;
+deaf)
+    buffer=1 # less than an answer, whatever the kernel makes of it
+    patience=12000
+    service "long 5000" "long 5000" stall
+    ask 200 0
+    start deaf "$peer" deaf "$address" 8
+    first_line deaf >/dev/null
+    quiet=$pid
+    ask 200 0 # accepted after them
+    stop # the answer that nobody takes is given up after 2 s, though it is written under a shield: the grace does not run out
+    cat service0.out
+    grep -q '^10 connections, 8 failed, 0 cut$' service0.out || fail "what nobody read was not given up"
     kill -TERM "$quiet"
     rc=0
     wait "$quiet" || rc=$?

@@ -3,16 +3,20 @@
  *
  *   peer MODE [MS]                 a backend; prints its address, ends with SIGTERM
  *       answer | delay MS | trickle MS (between bytes) | stall | refuse | reset (half-way)
+ *       long BYTES (of answer)
  *   peer crowd ADDRESS N           N clients, again and again, until they are refused; says "running" after a while, and at the end what came
  *   peer burst ADDRESS N           N clients that are all connected before the first one asks; once
  *   peer mute ADDRESS N            N clients of which half never ask, and half never read; prints "mute"; ends with SIGTERM
+ *   peer deaf ADDRESS N            N clients that ask, take next to nothing, and never read; prints "deaf"; ends with SIGTERM
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <yoke/yoke.h>
 
 static const char *mode, *address;
@@ -41,6 +45,15 @@ static int reset_it(yoke_stream *s)
     return setsockopt(yoke_stream_fd(s), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) < 0 ? -errno : 0;
 }
 
+static int write_long(yoke_stream *s)
+{
+    static const char line[] = "a line of a long answer, of which the client is to read nothing\n";
+    const int length = (int)sizeof line - 1;
+    for (int left = number; left > 0; left -= length)
+        YOKE_TRY(yoke_write_all(s, line, (size_t)(left < length ? left : length), NULL));
+    return 0;
+}
+
 static int serve(void *arg)
 {
     YOKE_SCOPED(yoke_stream) s = *(yoke_stream **)arg;
@@ -52,6 +65,8 @@ static int serve(void *arg)
         return (int)yoke_read(s, request, sizeof request); /* until the other end gives up */
     if (strcmp(mode, "reset") == 0)
         return reset_it(s);
+    if (strcmp(mode, "long") == 0)
+        return write_long(s);
     if (strcmp(mode, "delay") == 0)
         YOKE_TRY(yoke_sleep(YOKE_MS(number)));
     size_t piece = strcmp(mode, "trickle") == 0 ? 1 : sizeof answer - 1;
@@ -191,12 +206,46 @@ static int mute(void *arg)
     return rc;
 }
 
+/* A receive buffer is to be small before the connection is there. */
+static int connect_deaf(struct sockaddr_in to)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), least = 1;
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &least, sizeof least) == 0 &&
+        connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && write(fd, request, sizeof request - 1) == sizeof request - 1)
+        return fd;
+    int rc = -errno;
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static int deaf(void *arg)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET };
+    const char *port = strrchr(address, ':');
+    (void)arg;
+    to.sin_port = htons((uint16_t)(port != NULL ? atoi(port + 1) : 0));
+    inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+    int *fds = calloc((size_t)number, sizeof *fds), open = 0, rc = fds == NULL ? -ENOMEM : 0;
+    while (rc >= 0 && open < number)
+        if ((rc = connect_deaf(to)) >= 0)
+            fds[open++] = rc;
+    if (rc >= 0) {
+        say("deaf");
+        rc = until_told();
+    }
+    while (open > 0)
+        close(fds[--open]);
+    free(fds);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *mode;
         yoke_fn fn;
-    } clients[] = { { "crowd", crowd }, { "burst", burst }, { "mute", mute } };
+    } clients[] = { { "crowd", crowd }, { "burst", burst }, { "mute", mute }, { "deaf", deaf } };
     yoke_fn fn = backend;
     mode = argc > 1 ? argv[1] : "";
     number = argc > 2 ? atoi(argv[argc - 1]) : 0;
