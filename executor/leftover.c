@@ -4,6 +4,7 @@
 #include "leftover.h"
 
 #include "report.h"
+#include "worker.h"
 
 static const char *const class_names[YOKE__BLOCK_CLASSES] = {
     [YOKE__BLOCK_TASK0] = "tasks with a small argument",
@@ -14,6 +15,7 @@ static const char *const class_names[YOKE__BLOCK_CLASSES] = {
     [YOKE__BLOCK_HANDLE] = "handles of tasks",
     [YOKE__BLOCK_FAIL] = "messages of failures",
     [YOKE__BLOCK_SMALL] = "deferred functions, or values of slots",
+    [YOKE__BLOCK_SEATS] = "blocks of seats",
 };
 
 void yoke__leftover(struct yoke_runtime *rt, int64_t count, const char *what)
@@ -43,9 +45,11 @@ static int64_t length(const struct yoke__fiber *fiber)
 /* A stack that is in use belongs to a spare fiber, or to what was blocked for ever. */
 static void tell_stacks(struct yoke_runtime *rt)
 {
-    int64_t out = (int64_t)rt->stacks.in_use - length(rt->fibers);
+    int64_t out = (int64_t)rt->stacks.in_use;
+    for (struct yoke__fiber *chain = rt->fibers; chain != NULL; chain = *yoke__worker_next_chain(chain))
+        out -= length(chain);
     for (int i = 0; i < rt->nworkers; i++)
-        out -= length(rt->workers[i]->spare);
+        out -= length(rt->workers[i]->spare) + length(rt->workers[i]->spare_chain);
     yoke__leftover(rt, out, "stacks");
 }
 
@@ -68,5 +72,5 @@ void yoke__leftover_tell(struct yoke_runtime *rt)
     tell_stacks(rt);
     tell_queues(rt);
     yoke__leftover(rt, yoke__timers_any(&rt->timers), "timers or more");
-    yoke__leftover(rt, rt->root.waits != NULL || rt->root.children != NULL, "waits or scopes or more, in the root scope");
+    yoke__leftover(rt, rt->root.seat.wait != 0 || rt->root.children != NULL, "waits or scopes or more, in the root scope");
 }

@@ -87,7 +87,7 @@ static void each_kind_is_missed(void **state)
         "not given back: 2 tasks with a small argument\n", "not given back: 2 tasks with a larger argument\n",
         "not given back: 2 tasks with a large argument\n", "not given back: 2 scopes\n", "not given back: 2 groups\n",
         "not given back: 2 handles of tasks\n", "not given back: 2 messages of failures\n",
-        "not given back: 2 deferred functions, or values of slots\n", "not given back: 1 stacks\n", "not given back: 1 timers or more\n",
+        "not given back: 2 deferred functions, or values of slots\n", "not given back: 2 blocks of seats\n", "not given back: 1 stacks\n", "not given back: 1 timers or more\n",
         "not given back: 1 holds on the runtime\n", "not given back: 1 waits that others than tasks end\n",
         "not given back: 1 records of descriptors\n"
     };
