@@ -16,6 +16,7 @@
 
 #include "fork.h"
 #include "report.h"
+#include "scope.h"
 #include "seat.h"
 #include "wait.h"
 
@@ -116,12 +117,10 @@ static void show_close(struct text *t, struct yoke__scope *scope, int depth)
 static void show_head(struct text *t, struct yoke__scope *scope, int depth)
 {
     static const char *const kinds[] = { "scope", "group", "task scope", "binding", "root" };
-    static const char *const cancels[] = { "", ", cancelled", ", past its deadline", ", cancelled by a failure", ", left open",
-                                           ", shut down", ", stopped", ", stopped, past its grace",
-                                           ", cancelled by its policy", ", a service told to end", ", deadlocked" };
-    uint32_t cancel = yoke__load_relaxed(&scope->cancel);
+    char origin[YOKE__ORIGIN_MAX];
+    (void)yoke__scope_origin(scope, origin, sizeof origin);
     add(t, "%*s%s '%s'%s%s%s", indent(depth), "", kinds[scope->kind], scope->name != NULL ? scope->name : "", yoke__site_text(scope->site).text,
-        scope->shield ? ", shield" : "", cancel == YOKE__CANCEL_NONE && scope->stopping ? ", stopping" : cancels[cancel]);
+        scope->shield ? ", shield" : "", origin[0] == '\0' && scope->stopping ? ", stopping" : origin);
     if (scope->head.owner != NULL)
         add(t, ", of task '%s'", yoke__scope_owner(scope)->task->name);
     add(t, "\n");

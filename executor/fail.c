@@ -109,7 +109,7 @@ const char *yoke_message(int code)
     return fail != NULL && fail->code == code ? fail->message : "";
 }
 
-void yoke__fail_report(struct yoke_runtime *rt, const struct yoke__task *task, int code, const struct yoke__fail *fail)
+void yoke__fail_report(struct yoke_runtime *rt, const struct yoke__task *task, int code, const struct yoke__fail *fail, const char *cancelled)
 {
     char way[512] = "";
     size_t at = 0;
@@ -125,6 +125,6 @@ void yoke__fail_report(struct yoke_runtime *rt, const struct yoke__task *task, i
             origin = from;
         }
     }
-    yoke__report(rt, "task '%s'%s failed: %s%s%s%s%s", task->name, yoke__site_text(task->site).text, yoke__code_text(code).text, origin,
-                 fail != NULL && fail->message[0] != '\0' ? ": " : "", fail != NULL ? fail->message : "", way);
+    yoke__report(rt, "task '%s'%s failed: %s%s%s%s%s%s", task->name, yoke__site_text(task->site).text, yoke__code_text(code).text, origin,
+                 fail != NULL && fail->message[0] != '\0' ? ": " : "", fail != NULL ? fail->message : "", way, cancelled);
 }

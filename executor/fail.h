@@ -16,7 +16,7 @@ void yoke__fail_describe(const struct yoke__fail *fail, yoke_failure *out);
 /* Takes the strand's slot if it tells of `code`; drops a slot that tells of something else. */
 struct yoke__fail *yoke__fail_take(struct yoke__worker *w, struct yoke__strand *strand, int code);
 
-/* One line for a failure that nobody else will tell. */
-void yoke__fail_report(struct yoke_runtime *rt, const struct yoke__task *task, int code, const struct yoke__fail *fail);
+/* One line for a failure that nobody else will tell. `cancelled`: if that is why, its origin (yoke__scope_origin()), else "". */
+void yoke__fail_report(struct yoke_runtime *rt, const struct yoke__task *task, int code, const struct yoke__fail *fail, const char *cancelled);
 
 #endif

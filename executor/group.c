@@ -87,6 +87,8 @@ yoke_group yoke_group_open(const yoke_group_options *options)
         if (options->deadline != 0)
             yoke__scope_deadline(w->rt, &g->scope, options->deadline);
         yoke__stop_options(w->rt, &g->scope, options->cancel_on_stop, options->grace, options->hard_after);
+        if (yoke__unlikely(options->shield && options->deadline == 0 && w->rt->config.debug))
+            yoke__scope_bare_shield(w->rt, &g->scope);
     }
     yoke__waitq_init(&g->room);
     /* a stale handle may look: it fails the look at the owner then */

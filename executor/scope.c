@@ -24,6 +24,7 @@
  */
 #include "scope.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "group.h"
@@ -110,6 +111,29 @@ bool yoke__scope_mark_locked(struct yoke__scope *scope, enum yoke__cancel kind, 
     yoke__store_release(&scope->cancel, (uint32_t)kind); /* pairs with the walks in yoke__scope_cancelled_slow() and leave_code() */
     yoke__scope_pin(scope);
     return true;
+}
+
+/* `cancel` first: what goes with it was written before, and does not change while the scope lives. */
+const char *yoke__scope_origin(const struct yoke__scope *scope, char *text, size_t size)
+{
+    static const char *const kinds[] = { "", "cancelled", "past its deadline", "cancelled by a failure", "left open", "shut down", "stopped",
+                                         "stopped, past its grace", "cancelled by its policy", "a service told to end", "deadlocked" };
+    uint32_t cancel = yoke__load_acquire(&scope->cancel); /* pairs with yoke__scope_mark_locked() */
+    char task[32] = "";
+    text[0] = '\0';
+    if (cancel == YOKE__CANCEL_NONE)
+        return text;
+    if (scope->cancel_task != 0)
+        snprintf(task, sizeof task, " by task #%llu", (unsigned long long)scope->cancel_task);
+    const yoke_site *site = scope->cancel_site != scope->site ? scope->cancel_site : NULL;
+    snprintf(text, size, ", %s%s%s%s%s", kinds[cancel], task, yoke__site_text(site).text, scope->reason < 0 ? ", " : "",
+             scope->reason < 0 ? yoke__code_text(scope->reason).text : "");
+    return text;
+}
+
+void yoke__scope_bare_shield(struct yoke_runtime *rt, const struct yoke__scope *scope)
+{
+    yoke__report(rt, "shield without a deadline of its own opened%s", yoke__site_text(scope->site).text);
 }
 
 static uint64_t self_id(void)
@@ -421,8 +445,8 @@ yoke_scope yoke_scope_open(const yoke_scope_options *options)
     yoke__stop_options(rt, scope, options->cancel_on_stop, options->grace, options->hard_after);
     if (options->deadline != 0)
         yoke__scope_deadline(rt, scope, options->deadline);
-    if (scope->shield && options->deadline == 0 && rt->config.debug)
-        yoke__report(rt, "shield without a deadline of its own opened%s", yoke__site_text(scope->site).text);
+    if (yoke__unlikely(scope->shield && options->deadline == 0 && rt->config.debug))
+        yoke__scope_bare_shield(rt, scope);
     return handle;
 }
 
@@ -491,9 +515,11 @@ void yoke_scope_leave(yoke_scope *handle)
     struct yoke__scope *scope = handle->block;
     if (yoke__load_relaxed(&scope->generation) != handle->generation || yoke__scope_owner(scope) != yoke__current(w))
         return;
+    char origin[YOKE__ORIGIN_MAX];
     if (scope->kind != YOKE__SCOPE_BINDING)
-        yoke__report(w->rt, "task '%s': scope '%s'%s was left without yoke_scope_close", yoke_task_name(),
-                     scope->name != NULL ? scope->name : "scope", yoke__site_text(scope->site).text);
+        yoke__report(w->rt, "task '%s': scope '%s'%s%s was left without yoke_scope_close", yoke_task_name(),
+                     scope->name != NULL ? scope->name : "scope", yoke__site_text(scope->site).text,
+                     yoke__scope_origin(scope, origin, sizeof origin));
     int rc = yoke_scope_close(*handle, 0);
     (void)rc;
 }
@@ -533,9 +559,11 @@ bool yoke__scope_unwind(struct yoke__strand *strand, struct yoke__scope *until, 
     while (yoke__strand_scope(strand) != until) {
         struct yoke__scope *scope = yoke__strand_scope(strand);
         struct yoke_runtime *rt = yoke__self()->rt;
+        char origin[YOKE__ORIGIN_MAX];
         if (scope->kind != YOKE__SCOPE_BINDING)
-            yoke__report(rt, "task '%s': %s '%s'%s %s", yoke_task_name(), scope->kind == YOKE__SCOPE_GROUP ? "group" : "scope",
-                         scope->name != NULL ? scope->name : "", yoke__site_text(scope->site).text, why);
+            yoke__report(rt, "task '%s': %s '%s'%s%s %s", yoke_task_name(), scope->kind == YOKE__SCOPE_GROUP ? "group" : "scope",
+                         scope->name != NULL ? scope->name : "", yoke__site_text(scope->site).text,
+                         yoke__scope_origin(scope, origin, sizeof origin), why);
         if (scope->kind == YOKE__SCOPE_GROUP) {
             group = true;
             yoke__scope_cancel(rt, scope, YOKE__CANCEL_LEFT, 0, scope->site);

@@ -24,6 +24,10 @@ static inline bool yoke__scope_cancelled_now(struct yoke_runtime *rt, struct yok
     return yoke__load_relaxed(&scope->head.memo) != yoke__load_seq(&rt->epoch) && yoke__scope_cancelled_slow(rt, scope);
 }
 
+/* Who cancelled this very scope, where and with what code: ", cancelled by task #7 (file:line), -EIO (...)"; "" if nobody has. Any thread. */
+enum { YOKE__ORIGIN_MAX = 400 };
+const char *yoke__scope_origin(const struct yoke__scope *scope, char *text, size_t size);
+
 /* The outermost cancelled scope in force at `scope` (up to the first shield), or NULL. */
 struct yoke__scope *yoke__scope_outermost_cancelled(struct yoke__scope *scope);
 
@@ -32,6 +36,9 @@ void yoke__scope_enter(struct yoke__worker *w, struct yoke__strand *strand, stru
 
 /* Sets fields for a scope that is nobody's current one (a child's own, the root's). */
 void yoke__scope_prepare(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__scope *parent, enum yoke__scope_kind kind);
+
+/* For debug mode: a shield that hides what encloses it without an end of its own. */
+void yoke__scope_bare_shield(struct yoke_runtime *rt, const struct yoke__scope *scope);
 
 /* Arms or moves the scope's deadline. */
 void yoke__scope_deadline(struct yoke_runtime *rt, struct yoke__scope *scope, int64_t deadline);

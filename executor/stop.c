@@ -139,8 +139,8 @@ uint64_t yoke__stop_tell_cut(struct yoke_runtime *rt, const struct yoke__scope *
 {
     uint64_t cut = yoke__load_relaxed(&scope->stop.cut) + (rc == -ECANCELED);
     if (cut > 0)
-        yoke__report(rt, "'%s'%s: the grace of its stop ran out; tasks cut: %llu", scope->name != NULL ? scope->name : "scope",
-                     yoke__site_text(scope->site).text, (unsigned long long)cut);
+        yoke__report(rt, "'%s'%s: the grace of its stop%s ran out; tasks cut: %llu", scope->name != NULL ? scope->name : "scope",
+                     yoke__site_text(scope->site).text, yoke__site_text(scope->stop.site).text, (unsigned long long)cut);
     return cut;
 }
 

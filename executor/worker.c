@@ -374,8 +374,11 @@ static void run_main(struct yoke__worker *w, struct yoke__task *task)
     int rc = body == -ECANCELED && rt->root.cancel != YOKE__CANCEL_NONE ? rt->root.reason : body;
     (void)yoke__stop_tell(rt, &rt->root, body);
     bool deadlocked = yoke__load_acquire(&rt->deadlocked) != 0; /* pairs with yoke__deadlock_look(), which has reported it */
+    char origin[YOKE__ORIGIN_MAX] = "";
+    if (body == -ECANCELED)
+        (void)yoke__scope_origin(&rt->root, origin, sizeof origin);
     if (rc < 0 && !(deadlocked && body == -ECANCELED))
-        yoke__fail_report(rt, task, rc, strand.fail != NULL && strand.fail->code == rc ? strand.fail : NULL);
+        yoke__fail_report(rt, task, rc, strand.fail != NULL && strand.fail->code == rc ? strand.fail : NULL, origin);
     w = yoke__self();
     if (strand.fail != NULL)
         yoke__fail_free(w, strand.fail);

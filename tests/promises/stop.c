@@ -364,7 +364,8 @@ static void signals_stop_then_cancel_then_kill(void **state)
             int one = 1, two = 2;
             assert_int_equal(run_with(meet_signals, &one, OPTIONS(.workers = workers, .signals = true)), 9);
             assert_int_equal(run_with(meet_signals, &two, OPTIONS(.workers = workers, .signals = true)), -ECANCELED);
-            assert_true(reported("failed"));
+            assert_true(reported("failed: -ECANCELED"));
+            assert_true(reported(", shut down, -ECANCELED")); /* and why */
             assert_int_equal(run_with(outlive_the_grace, NULL, OPTIONS(.workers = workers, .signals = true, .stop_grace = YOKE_US(100))), 0);
             assert_true(reported("'root': the grace of its stop ran out; tasks cut: 1"));
             assert_false(reported("failed"));

@@ -1,6 +1,10 @@
 /* What is told: the way a failure took through forks and tasks, in the report of a failing main; what was left open, by whom and where. */
 #include "support.h"
 
+#include <sys/mman.h>
+
+#include <yoke/sync/event.h>
+
 static int lines[8]; /* of the hops below, the place of the failure first */
 
 static int stolen, started; /* the fork must run on another worker; it has begun */
@@ -188,9 +192,123 @@ static void a_scope_left_past_its_close_is_reported(void **state)
     assert_null(strstr(at + strlen("task 'main': scope 'outer'"), "scope 'outer'"));
 }
 
+/* ---- who cancelled, where, and with what ------------------------------------------------------------------------------- */
+
+#define NAMED(type, text) (&(type){ .size = sizeof(type), .name = (text) })
+
+static char told[1 << 14];
+
+static const char *dump_now(void)
+{
+    int fd = memfd_create("dump", 0);
+    check_int(yoke_dump(fd), 0);
+    ssize_t n = pread(fd, told, sizeof told - 1, 0);
+    told[n > 0 ? n : 0] = '\0';
+    close(fd);
+    return told;
+}
+
+/* The line of `text` in which `of` stands says `what`. */
+static int says(const char *text, const char *of, const char *what)
+{
+    char line[1024];
+    const char *at = strstr(text, of);
+    const char *end = at != NULL ? strchr(at, '\n') : NULL;
+    if (end == NULL || (size_t)(end - at) >= sizeof line)
+        return 0;
+    memcpy(line, at, (size_t)(end - at));
+    line[end - at] = '\0';
+    return strstr(line, what) != NULL;
+}
+
+struct target {
+    yoke_group group;
+    char *by;
+};
+
+static int cancel_group(void *arg)
+{
+    struct target *target = arg;
+    int line = __LINE__ + 1;
+    check_int(yoke_group_cancel(target->group, -EXDEV), 0);
+    snprintf(target->by, 512, ", cancelled by task #%llu (%s:%d), -EXDEV", (unsigned long long)yoke_task_id(), __FILE__, line);
+    return 0;
+}
+
+static int fail_here(void *arg)
+{
+    snprintf(arg, 512, ", cancelled by a failure by task #%llu (%s:", (unsigned long long)yoke_task_id(), __FILE__);
+    return -EDOM;
+}
+
+/* Cancelled, it yet stays: behind a shield, so that the dump finds somebody in there. */
+static int stay(void *arg)
+{
+    YOKE_SCOPE(shield, .shield = true, .deadline = yoke_after(YOKE_SEC(1000)));
+    int rc = yoke_event_wait(arg);
+    return yoke_scope_close(shield, rc);
+}
+
+static int tell_origins(void *arg)
+{
+    (void)arg;
+    char by[512];
+    yoke_event over = YOKE_EVENT_INIT;
+    YOKE_GROUP(outside, .policy = YOKE_COLLECT);
+    yoke_group g = yoke_group_open(NAMED(yoke_group_options, "asked"));
+    check_int(yoke_spawn_ptr(g, stay, &over), 0);
+    check_int(yoke_spawn(outside, cancel_group, struct target, .group = g, .by = by), 0);
+    check_int(yoke_sleep_until(YOKE_NEVER), -ECANCELED);
+    check_int(yoke_group_cancel(g, -EDOM), 0); /* the first wins */
+    while (strstr(dump_now(), "'stay'") == NULL || strstr(told, "waits: event") == NULL) {
+        YOKE_SCOPE(s, .shield = true, .deadline = yoke_after(YOKE_SEC(1000)));
+        check_int(yoke_scope_close(s, yoke_yield()), 0);
+    }
+    check(says(told, "group 'asked'", by));
+    check_int(yoke_event_set(&over), 0);
+    check_int(yoke_group_close(g, 0), -EXDEV);
+    { /* in the report of one that was left open */
+        YOKE_GROUP(failed, .name = "failed");
+        check_int(yoke_spawn_ptr(failed, fail_here, by), 0);
+        check_int(yoke_sleep_until(YOKE_NEVER), -ECANCELED);
+    }
+    check(says(reports, "group 'failed'", by));
+    check(says(reports, "group 'failed'", ", -EDOM"));
+    {
+        YOKE_SCOPE(late, .name = "late", .deadline = 1);
+        check(late.block != NULL);
+        check_int(yoke_sleep_until(YOKE_NEVER), -ECANCELED);
+    }
+    check(says(reports, "scope 'late'", ", past its deadline, -ETIMEDOUT"));
+    {
+        YOKE_SCOPE(well, .name = "well");
+        check(well.block != NULL);
+    }
+    check(!says(reports, "scope 'well'", "cancelled"));
+    { /* and of a grace that ran out: who asked for the stop */
+        YOKE_SCOPE(stopped, .name = "stopped", .grace = -1);
+        snprintf(by, sizeof by, "of its stop (%s:%d) ran out", __FILE__, __LINE__ + 1);
+        check_int(yoke_scope_stop(stopped), 0);
+        check_int(yoke_scope_close(stopped, yoke_sleep_until(YOKE_NEVER)), 0);
+    }
+    check(says(reports, "'stopped'", by));
+    return yoke_group_close(outside, 0);
+}
+
+static void the_origin_of_a_cancel_is_told(void **state)
+{
+    (void)state;
+    for (int workers = 1; workers <= 4; workers++)
+        assert_int_equal(run(workers, tell_origins, NULL), 0);
+}
+
 static int shields(void *arg)
 {
     (void)arg;
+    YOKE_GROUP(bare_group, .shield = true, .name = "bare");
+    YOKE_GROUP(bounded_group, .shield = true, .deadline = yoke_after(YOKE_SEC(100)));
+    check_int(yoke_group_close(bounded_group, 0), 0);
+    check_int(yoke_group_close(bare_group, 0), 0);
     YOKE_SCOPE(bare, .shield = true);
     YOKE_SCOPE(bounded, .shield = true, .deadline = yoke_after(YOKE_SEC(100)));
     int rc = yoke_scope_close(bounded, 0);
@@ -201,7 +319,9 @@ static void debug_mode_reports_a_shield_without_a_deadline(void **state)
 {
     (void)state;
     assert_int_equal(run_with(shields, NULL, OPTIONS(.workers = 1, .debug = "on")), 0);
-    const char *at = strstr(reports, "shield without a deadline of its own opened");
+    const char *at = strstr(reports, "shield without a deadline of its own opened"); /* of the group, of the scope, and no more */
+    assert_non_null(at);
+    at = strstr(at + 1, "shield without a deadline of its own opened");
     assert_non_null(at);
     assert_null(strstr(at + 1, "shield without"));
     assert_int_equal(run(1, shields, NULL), 0);
@@ -215,6 +335,7 @@ int main(void)
         cmocka_unit_test(hops_beyond_the_first_are_counted),
         cmocka_unit_test(what_a_fork_leaves_open_is_joined_and_reported),
         cmocka_unit_test(a_scope_left_past_its_close_is_reported),
+        cmocka_unit_test(the_origin_of_a_cancel_is_told),
         cmocka_unit_test(debug_mode_reports_a_shield_without_a_deadline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
