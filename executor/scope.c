@@ -233,43 +233,48 @@ static void walk(struct yoke_runtime *rt, struct yoke__scope *scope, bool cancel
     }
 }
 
-/* `n` cancels and stops have been queued: the walker of the moment serves them, or else we. */
-static void serve_walks(struct yoke_runtime *rt, uint32_t n)
+/*
+ * Cancels or a stop have been queued by us: the walker of the moment serves them, or else we. What is counted is calls, not what they queued: a
+ * walker may take what a call has queued and not yet counted, and by counting that it would count it before the call does; the next one
+ * could then raise the number from 0 a second time, while it walks.
+ */
+static void serve_walks(struct yoke_runtime *rt)
 {
-    if (yoke__add_acq_rel(&rt->walks_pending, n) != 0)
-        return; /* the walker of the moment will see it: it leaves only when pending is 0 */
+    uint32_t calls = 1, before;
+    if (yoke__add_acq_rel(&rt->walks_pending, 1) != 0)
+        return; /* the walker of the moment will see it: it leaves only when all calls are served */
     struct yoke__roused roused = { NULL, 0 };
     do {
         struct yoke__scope *batch = yoke__xchg_acq_rel(&rt->walks, (struct yoke__scope *)NULL); /* pairs with yoke__scope_carry_out() */
-        for (n = 0; batch != NULL; n++) {
+        while (batch != NULL) {
             struct yoke__scope *next = batch->walk_next;
             walk(rt, batch, true, &roused);
             batch = next;
         }
         batch = yoke__xchg_acq_rel(&rt->stops, (struct yoke__scope *)NULL); /* pairs with yoke__scope_carry_out_stop() */
-        for (; batch != NULL; n++) {
+        while (batch != NULL) {
             struct yoke__scope *next = batch->stop.next;
             walk(rt, batch, false, &roused);
             batch = next;
         }
         yoke__roused_ready(rt, &roused);
-    } while (yoke__sub_acq_rel(&rt->walks_pending, n) != n);
+        before = yoke__sub_acq_rel(&rt->walks_pending, calls); /* acquire: what those who have come meanwhile have queued */
+    } while ((calls = before - calls) != 0);
 }
 
 void yoke__scope_carry_out(struct yoke_runtime *rt, struct yoke__scope *first)
 {
     if (first == NULL)
         return;
-    uint32_t n = 1;
     struct yoke__scope *last = first;
-    for (; last->walk_next != NULL; last = last->walk_next)
-        n++;
+    while (last->walk_next != NULL)
+        last = last->walk_next;
     yoke__add_seq(&rt->epoch, 1); /* after the mark, before the walk; pairs with yoke__scope_cancelled() */
     struct yoke__scope *head = yoke__load_relaxed(&rt->walks);
     do
         last->walk_next = head;
     while (!yoke__cas_acq_rel(&rt->walks, &head, first)); /* pairs with serve_walks() */
-    serve_walks(rt, n);
+    serve_walks(rt);
 }
 
 void yoke__scope_carry_out_stop(struct yoke_runtime *rt, struct yoke__scope *scope)
@@ -278,7 +283,7 @@ void yoke__scope_carry_out_stop(struct yoke_runtime *rt, struct yoke__scope *sco
     do
         scope->stop.next = head;
     while (!yoke__cas_acq_rel(&rt->stops, &head, scope)); /* pairs with serve_walks() */
-    serve_walks(rt, 1);
+    serve_walks(rt);
 }
 
 /* ---- registering ------------------------------------------------------------------------------------------------------ */

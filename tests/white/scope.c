@@ -20,6 +20,7 @@
 static struct {
     void (*locking)(struct yoke__lock *lock); /* before a lock is taken */
     void (*storing)(const void *place);     /* before a relaxed store: a memo is one */
+    void (*counting)(void);                  /* a cancel is queued, and about to be counted */
     void (*epoch)(struct yoke_runtime *rt); /* before it is raised */
     void (*waking)(void);                   /* the walker, holding no lock */
     void (*leaving)(uint32_t *pins);        /* who leaves is about to sleep */
@@ -64,6 +65,12 @@ static void before_store(const void *place)
         at.storing(place);
 }
 
+static void before_count(void)
+{
+    if (at.counting != NULL)
+        at.counting();
+}
+
 static void fire_here(struct yoke__timer *timer, void *batch);
 
 #define yoke__lock_acquire acquire_here
@@ -71,6 +78,8 @@ static void fire_here(struct yoke__timer *timer, void *batch);
 #define yoke__os_futex_wait(word, seen, until) sleep_here((word), (seen))
 #undef yoke__add_seq
 #define yoke__add_seq(p, n) raise_here(yoke__container((p), struct yoke_runtime, epoch))
+#undef yoke__add_acq_rel
+#define yoke__add_acq_rel(p, n) (before_count(), __atomic_fetch_add((p), (n), __ATOMIC_ACQ_REL))
 #undef yoke__store_relaxed
 #define yoke__store_relaxed(p, v) (before_store(p), __atomic_store_n((p), (v), __ATOMIC_RELAXED))
 #define yoke__timer_arm(timers, shard, timer, when, callback) (yoke__timer_arm)((timers), (shard), (timer), (when), fire_here)
@@ -588,6 +597,42 @@ static void others_hand_their_cancels_to_the_walker(void **state)
     assert_int_equal(run(1, walk_alone, NULL), 0);
 }
 
+static void come_before_the_count(void)
+{
+    at.counting = NULL;
+    check_int(here()->walks_pending, 0);
+    check_int(yoke_group_cancel(other_group, 0), 0);
+    check(target->waits == NULL); /* queued, and so served with the other one */
+    check(((struct yoke__scope *)other_group.block)->waits == NULL);
+    check_int(here()->walks_pending, 0); /* only calls are counted, and that one has not been */
+}
+
+static int walk_before_the_count(void *arg)
+{
+    int asleep = 0;
+    YOKE_GROUP(other);
+    YOKE_GROUP(g);
+    check_int(yoke_spawn_ptr(other, sleep_long, &asleep), 0);
+    check_int(yoke_spawn_ptr(g, sleep_long, &asleep), 0);
+    until(&asleep, 2);
+    other_group = other;
+    target = g.block;
+    at.counting = come_before_the_count;
+    check_int(yoke_group_cancel(g, 0), 0);
+    check(at.counting == NULL);
+    check_int(here()->walks_pending, 0);
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(yoke_group_close(other, 0), 0);
+    return arg == NULL ? 0 : -EINVAL;
+}
+
+static void what_is_queued_and_not_yet_counted_may_be_served(void **state)
+{
+    (void)state;
+    let_be();
+    assert_int_equal(run(1, walk_before_the_count, NULL), 0);
+}
+
 static int walkers;
 
 static void count_walkers(void)
@@ -933,6 +978,7 @@ int main(void)
         cmocka_unit_test(nobody_who_links_in_a_crowd_is_forgotten),
         cmocka_unit_test(a_cancel_visits_those_whom_it_affects),
         cmocka_unit_test(others_hand_their_cancels_to_the_walker),
+        cmocka_unit_test(what_is_queued_and_not_yet_counted_may_be_served),
         cmocka_unit_test(one_walks_at_a_time_and_nobody_is_left),
         cmocka_unit_test(who_leaves_waits_for_those_who_look),
         cmocka_unit_test(leaving_against_cancelling),
