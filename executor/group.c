@@ -30,6 +30,7 @@
 #include "group.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "cycle.h"
 #include "handle.h"
@@ -324,7 +325,7 @@ int yoke__group_check_owner(yoke_group handle, struct yoke__worker *w)
     return yoke__scope_owner(&group->scope) == yoke__current(w) ? 0 : -EPERM;
 }
 
-int yoke_group_close_report(yoke_group handle, int rc, yoke_group_report *report)
+static int close_group(yoke_group handle, int rc, yoke_group_report *report)
 {
     int err = yoke__group_check_owner(handle, yoke__self());
     if (err < 0) /* a group that failed to open: its body's error came first, if there was one */
@@ -336,9 +337,27 @@ int yoke_group_close_report(yoke_group handle, int rc, yoke_group_report *report
     return yoke__group_finish(group, rc, report);
 }
 
+/* A caller that knows fewer fields, or more, gets those that it knows. */
+static __attribute__((noinline)) int close_other_report(yoke_group group, int rc, yoke_group_report *report)
+{
+    size_t size = report->size;
+    yoke_group_report whole;
+    rc = close_group(group, rc, yoke__options_whole(&whole, sizeof whole, report, size));
+    whole.size = size;
+    memcpy(report, &whole, size < sizeof whole ? size : sizeof whole);
+    return rc;
+}
+
+int yoke_group_close_report(yoke_group group, int rc, yoke_group_report *report)
+{
+    if (yoke__unlikely(report != NULL && report->size != sizeof *report))
+        return close_other_report(group, rc, report);
+    return close_group(group, rc, report);
+}
+
 int yoke_group_close(yoke_group group, int rc)
 {
-    return yoke_group_close_report(group, rc, NULL);
+    return close_group(group, rc, NULL);
 }
 
 void yoke_group_leave(yoke_group *handle)

@@ -241,6 +241,8 @@ int yoke_task_await(yoke_task task, int *result)
     struct yoke__wait wait;
     if (w != NULL && yoke__scope_cancelled(w->rt, yoke__strand_scope(yoke__current(w))))
         return -ECANCELED;
+    if (w != NULL && result == NULL)
+        return -EINVAL;
     int rc = enter(task, w, &handle);
     if (rc < 0)
         return rc;

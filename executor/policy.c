@@ -542,6 +542,8 @@ int yoke_group_failure(yoke_group handle, size_t index, yoke_failure *failure)
     int err = yoke__group_check_owner(handle, yoke__self());
     if (err < 0)
         return err;
+    if (failure == NULL)
+        return -EINVAL;
     struct yoke__group *group = handle.block;
     yoke__lock_acquire(&group->lock);
     struct yoke__task *task = group->first_kept;

@@ -27,7 +27,7 @@ enum yoke_task_status { YOKE_TASK_READY = 0, YOKE_TASK_RUNNING, YOKE_TASK_DONE }
 /* One of enum yoke_task_status. -EINVAL: handle closed or never opened. Never blocks. */
 YOKE_API int yoke_task_state(yoke_task task);
 
-/* Waits until the task has ended and stores its result. A cancellation point. -EINVAL: handle closed; -EDEADLK: oneself. */
+/* Waits until the task has ended and stores its result. A cancellation point, checked first. -EINVAL: handle closed, or no place to put it; -EDEADLK: oneself. */
 YOKE_API YOKE_MUST_CHECK int yoke_task_await(yoke_task task, int *result);
 
 /* Cancels this child alone; its -ECANCELED is then neutral to its group. Never blocks. -EINVAL: handle closed. */
