@@ -4,6 +4,8 @@
  */
 #include "support.h"
 
+#include <yoke/sync/event.h>
+
 static uint64_t random_state;
 
 static uint64_t fresh(void)
@@ -73,10 +75,90 @@ static int seek_room_exactly(void *arg)
     return 0;
 }
 
+/* ---- the same exactly: what a wait is for comes, and a cancel, before who waits has run again ---- */
+
+enum first { EFFECT_FIRST, CANCEL_FIRST };
+enum wait_for { ROOM, RESULT, END, WAITS };
+
+static struct meeting {
+    enum first first;
+    yoke_scope scope;
+    yoke_event go;
+    bool waiting, ended, returned;
+} meeting;
+
+/* Its end is the effect. */
+static int end_when_told(void *arg)
+{
+    meeting.waiting = true;
+    check_int(yoke_event_wait(&meeting.go), 0);
+    if (meeting.first == CANCEL_FIRST)
+        check_int(yoke_scope_cancel(meeting.scope, -EXDEV), 0);
+    meeting.ended = true;
+    return arg == NULL ? 6 : -EINVAL;
+}
+
+static int let_them_meet(void *arg)
+{
+    check_int(yoke_event_set(&meeting.go), 0);
+    while (!meeting.ended)
+        check_int(yoke_yield(), 0);
+    check(!meeting.returned); /* and who waits for it has not run yet */
+    if (meeting.first == EFFECT_FIRST)
+        check_int(yoke_scope_cancel(meeting.scope, -EXDEV), 0);
+    return arg == NULL ? 0 : -EINVAL;
+}
+
+static int meet_exactly(void *arg)
+{
+    (void)arg;
+    for (enum wait_for what = ROOM; what < WAITS; what++)
+        for (enum first first = EFFECT_FIRST; first <= CANCEL_FIRST; first++) {
+            int ran = 0, rc, result = 0;
+            yoke_done done = { .code = 0 };
+            yoke_task h;
+            meeting = (struct meeting){ .first = first };
+            YOKE_GROUP(outside);
+            YOKE_GROUP(g, .limit = what == ROOM, .results = what == RESULT);
+            check_int(yoke_spawn_ptr_with(g, (.handle = &h), end_when_told, NULL), 0);
+            YOKE_SCOPE(s);
+            meeting.scope = s;
+            while (!meeting.waiting)
+                check_int(yoke_yield(), 0);
+            check_int(yoke_spawn_ptr(outside, let_them_meet, NULL), 0);
+            if (what == ROOM)
+                rc = yoke_spawn(g, mark, int *, &ran);
+            else if (what == RESULT)
+                rc = yoke_group_next(g, &done);
+            else
+                rc = yoke_task_await(h, &result);
+            meeting.returned = true;
+            check_int(rc, first == EFFECT_FIRST ? 0 : -ECANCELED);
+            check_int(yoke_checkpoint(), -ECANCELED); /* pending in any case */
+            check_int(yoke_scope_close(s, yoke_checkpoint()), -EXDEV);
+            if (first == EFFECT_FIRST) {
+                check_int(what == RESULT ? done.code : what == END ? result : 6, 6);
+            } else if (what == ROOM) { /* nothing was lost */
+                check_int(yoke_try_spawn(g, mark, int *, &ran), 0);
+            } else if (what == RESULT) {
+                check_int(yoke_group_next(g, &done), 0);
+                check_int(done.code, 6);
+            } else {
+                check_int(yoke_task_await(h, &result), 0);
+                check_int(result, 6);
+            }
+            check_int(yoke_group_close(g, 0), 0);
+            check_int(ran, what == ROOM);
+            check_int(yoke_group_close(outside, 0), 0);
+        }
+    return 0;
+}
+
 static void effect_against_cancel(void **state)
 {
     (void)state;
     assert_int_equal(run(1, seek_room_exactly, NULL), 0);
+    assert_int_equal(run(1, meet_exactly, NULL), 0);
     REPEAT(1500)
         assert_int_equal(run(4, seek_room, NULL), 0);
 }
