@@ -213,6 +213,58 @@ static void deadlines_nest_and_move(void **state)
             assert_int_equal(run(workers, deadlines, NULL), 0);
 }
 
+/* ---- yielding ---- */
+
+static int note_turn(void *arg)
+{
+    add((int *)arg, 1);
+    return 0;
+}
+
+static int take_turns(void *arg)
+{
+    int *turns = arg;
+    for (int i = 0; i < 100; i++) {
+        add(turns, 1);
+        check_int(yoke_yield(), 0);
+    }
+    return 0;
+}
+
+static int let_others_run(void *arg)
+{
+    (void)arg;
+    for (int way = 0; way < 4; way++) {
+        int ran = 0, rounds = 0;
+        YOKE_GROUP(g);
+        check_int(yoke_spawn_ptr(g, note_turn, &ran), 0); /* only just spawned: what was woken goes before it, but not for long */
+        for (; load(&ran) == 0 && rounds < 20; rounds++)
+            check_int(way == 0 ? yoke_yield() : way == 1 ? yoke_sleep(0) : way == 2 ? yoke_sleep(-5) : yoke_sleep_until(1), 0);
+        check_int(ran, 1);
+        check_int(yoke_group_close(g, 0), 0);
+    }
+    { /* two that yield take turns */
+        int one = 0, other = 0;
+        YOKE_GROUP(g);
+        check_int(yoke_spawn_ptr(g, take_turns, &one), 0);
+        check_int(yoke_spawn_ptr(g, take_turns, &other), 0);
+        while (load(&one) == 0 || load(&other) == 0)
+            check_int(yoke_yield(), 0);
+        while (load(&one) < 100 && load(&other) < 100) {
+            check(one - other <= 20 && other - one <= 20);
+            check_int(yoke_yield(), 0);
+        }
+        check_int(yoke_group_close(g, 0), 0);
+    }
+    return 0;
+}
+
+static void a_yield_and_a_sleep_of_nothing_let_others_run(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, let_others_run, NULL), 0);
+}
+
 /* ---- others cancel ---- */
 
 struct share {
@@ -333,6 +385,7 @@ int main(void)
         cmocka_unit_test(every_point_tells_and_tells_again),
         cmocka_unit_test(leaving_turns_the_code_as_promised),
         cmocka_unit_test(deadlines_nest_and_move),
+        cmocka_unit_test(a_yield_and_a_sleep_of_nothing_let_others_run),
         cmocka_unit_test(a_cancel_reaches_all_below_and_nobody_else),
         cmocka_unit_test(a_scope_left_open_is_reported),
         cmocka_unit_test(misnested_scopes_are_reported),

@@ -677,9 +677,36 @@ static int failures(void *arg)
     return 0;
 }
 
+static int keep_three(void *arg)
+{
+    (void)arg;
+    yoke_failure failure[10];
+    char messages[10][YOKE_MESSAGE_MAX + 1];
+    yoke_group_report report = { .size = sizeof report, .failures = failure, .messages = messages, .capacity = 10 };
+    YOKE_GROUP(g, .policy = YOKE_COLLECT);
+    for (int i = 0; i < 8; i++) {
+        yoke_task h;
+        int result;
+        check_int(yoke_spawn_with(g, (.handle = &h), fail_numbered, struct job, .rc = -EIO, .yields = i), 0);
+        check_int(yoke_task_await(h, &result), 0);
+    }
+    check_int(yoke_group_failure(g, 2, &failure[0]), 0);
+    check_int(yoke_group_failure(g, 3, &failure[0]), -ENODATA);
+    check_int(yoke_group_close_report(g, 0, &report), 0);
+    check_int(report.failed, 8);
+    check_int(report.kept, 3);
+    for (int i = 0; i < 3; i++) { /* the first ones */
+        char want[32];
+        snprintf(want, sizeof want, "child %d", i);
+        check(strcmp(failure[i].message, want) == 0);
+    }
+    return 0;
+}
+
 static void failures_are_recorded_with_message_hops_and_site(void **state)
 {
     (void)state;
+    assert_int_equal(run_with(keep_three, NULL, OPTIONS(.workers = 2, .report_k = 3)), 0);
     for (int i = 0; i < repetitions(20); i++)
         for (int workers = 1; workers <= 4; workers++)
             assert_int_equal(run(workers, failures, NULL), 0);

@@ -360,9 +360,40 @@ static int pin(void *arg)
     return yoke_group_close(g, 0);
 }
 
+static int forked_to = -1;
+
+static int tell_where(void *arg)
+{
+    store(&forked_to, yoke_worker_index());
+    return arg == NULL ? 0 : -EINVAL;
+}
+
+static int pinned_and_forking(void *arg)
+{
+    store(&forked_to, -1);
+    int here = yoke_worker_index();
+    yoke_forked f;
+    yoke_fork(&f, tell_where, arg);
+    while (load(&forked_to) < 0)
+        sched_yield(); /* this worker does nothing else: another one takes it */
+    check(load(&forked_to) != here);
+    check_int(yoke_join(&f), 0);
+    check_int(yoke_worker_index(), here);
+    return 0;
+}
+
+static int fork_pinned(void *arg)
+{
+    YOKE_GROUP(g);
+    check_int(yoke_spawn_ptr_with(g, (.pinned = true, .worker = 1), pinned_and_forking, arg), 0);
+    return yoke_group_close(g, 0);
+}
+
 static void a_pinned_task_stays_on_its_worker(void **state)
 {
     (void)state;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(run(2, fork_pinned, NULL), 0);
     for (int i = 0; i < repetitions(20); i++)
         for (int workers = 1; workers <= 4; workers++)
             assert_int_equal(run(workers, pin, NULL), 0);
