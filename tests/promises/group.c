@@ -552,11 +552,36 @@ static int limited(void *arg)
     return 0;
 }
 
+static int cancel_it(void *arg)
+{
+    return yoke_group_cancel(((struct share *)arg)->group, -EXDEV);
+}
+
+/* The wait for room is shielded; the group into which it leads is not. */
+static int wait_shielded_for_room(void *arg)
+{
+    int ran = 0;
+    YOKE_GROUP(outside);
+    YOKE_GROUP(g, .limit = 1);
+    check_int(yoke_spawn_ptr(g, sleep_long, NULL), 0);
+    check_int(yoke_spawn(outside, cancel_it, struct share, .group = g), 0);
+    {
+        YOKE_SCOPE(shield, .shield = true, .deadline = yoke_after(YOKE_SEC(1000)));
+        check_int(yoke_spawn_ptr(g, sleep_long, &ran), -ECANCELED); /* there is room, and nobody is let in */
+        check_int(yoke_scope_close(shield, 0), 0);
+    }
+    check_int(yoke_group_close(g, 0), -EXDEV);
+    check_int(ran, 0);
+    return yoke_group_close(outside, arg == NULL ? 0 : -EINVAL);
+}
+
 static void a_limit_bounds_the_children_alive(void **state)
 {
     (void)state;
     for (int workers = 1; workers <= 4; workers++)
         assert_int_equal(run(workers, limited, NULL), 0);
+    for (int i = 0; i < repetitions(100); i++)
+        assert_int_equal(run(i % 4 + 1, wait_shielded_for_room, NULL), 0);
 }
 
 struct walk {
