@@ -267,6 +267,39 @@ static int handles(void *arg)
     return 0;
 }
 
+struct waiter {
+    yoke_task task;
+    int *waiting, *got;
+};
+
+static int wait_for_it(void *arg)
+{
+    struct waiter *w = arg;
+    int result = 0;
+    add(w->waiting, 1);
+    *w->got = yoke_task_await(w->task, &result);
+    return 0;
+}
+
+/* On one worker who has counted itself in waits. */
+static int close_what_is_awaited(void *arg)
+{
+    yoke_task h;
+    int waiting = 0, got[2] = { 0, 0 };
+    YOKE_GROUP(g);
+    YOKE_GROUP(waiters);
+    check_int(yoke_spawn_ptr_with(g, (.handle = &h), sleep_long, NULL), 0);
+    for (int i = 0; i < 2; i++)
+        check_int(yoke_spawn(waiters, wait_for_it, struct waiter, .task = h, .waiting = &waiting, .got = &got[i]), 0);
+    while (load(&waiting) < 2)
+        check_int(yoke_yield(), 0);
+    check_int(yoke_task_close(h), 0);
+    check_int(yoke_group_close(waiters, 0), 0);
+    check(got[0] == -EBADF && got[1] == -EBADF);
+    check_int(yoke_group_cancel(g, 0), 0); /* the task itself went on */
+    return yoke_group_close(g, arg == NULL ? 0 : -EINVAL);
+}
+
 static int await_oneself(void *arg)
 {
     int result;
@@ -291,6 +324,7 @@ static void a_handle_tells_awaits_and_cancels_one_child(void **state)
         for (int workers = 1; workers <= 4; workers++)
             assert_int_equal(run(workers, handles, NULL), 0);
     assert_int_equal(run(1, self, NULL), 0);
+    assert_int_equal(run(1, close_what_is_awaited, NULL), 0);
 }
 
 /* ---- intervals ---- */
