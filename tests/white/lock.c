@@ -223,7 +223,7 @@ static void one_at_a_time_and_nobody_is_left_asleep(void **state)
     pthread_t thread[THREADS];
     struct crowd crowd[THREADS];
     uint64_t r = seed();
-    int rounds = repetitions(50000);
+    int rounds = repetitions(20000);
     begin(FREE, NULL, NULL);
     counter = inside = done = 0;
     for (int i = 0; i < THREADS; i++) {
@@ -254,7 +254,7 @@ static void *sleep_for_it(void *arg)
 static void a_wake_is_handed_on(void **state)
 {
     (void)state;
-    for (int round = 0; round < repetitions(200); round++) {
+    for (int round = 0; round < repetitions(100); round++) {
         pthread_t thread[THREADS];
         begin(HELD, NULL, NULL); /* by us */
         counter = 0;
