@@ -34,6 +34,7 @@
 #include "deque.h"
 #include "fiber.h"
 #include "inbox.h"
+#include "large.h"
 #include "lock.h"
 #include "platform.h"
 #include "pool.h"
@@ -194,6 +195,7 @@ struct yoke__scope {
     uint8_t cancel_on_stop;
     uint8_t stopping;       /* atomic; set once, under lock */
     uint8_t work_cancelled; /* the walker's own: it came here from a cancelled scope, not only from a stopping one */
+    uint8_t large;          /* the stacks on which tasks and forks begin that are begun in here: large.h */
     struct yoke__lock lock;
     uint32_t cancel;     /* enum yoke__cancel; set once, under lock, after the fields below */
     int reason;
@@ -336,7 +338,14 @@ struct yoke__handle {
 
 /* ---- worker ------------------------------------------------------------------------------------------------------------- */
 
-enum { YOKE__TAG_FORK = 0, YOKE__TAG_TASK = YOKE__FAST_TASK_TAG, YOKE__TAG_TYPED = YOKE__FAST_TYPED, YOKE__TAG_MASK = 7 };
+/* Of items in a deque. Large: a task whose group asks for a large stack; the inlined path knows no such groups. */
+enum {
+    YOKE__TAG_FORK = 0,
+    YOKE__TAG_TASK = YOKE__FAST_TASK_TAG,
+    YOKE__TAG_TYPED = YOKE__FAST_TYPED,
+    YOKE__TAG_LARGE = YOKE__FAST_TASK_TAG | 4,
+    YOKE__TAG_MASK = 7
+};
 
 struct yoke__worker {
     struct yoke__head head;   /* forks and tasks, free blocks; first, known to the inlined fast path */
@@ -350,6 +359,7 @@ struct yoke__worker {
     uintptr_t low_mask;            /* debug mode: all ones, so that head.stack_low is higher than any stack */
     struct yoke__fiber *spare, *spare_chain; /* fibers that wait in the scheduler loop; a whole chain of them, or NULL */
     int spares;                              /* in the first */
+    struct yoke__node *handed;               /* to the large stack that it is about to enter */
     int index;
     uint32_t random, turn;
     uint32_t woken_run;            /* woken fibers resumed since the deque had its turn */
@@ -414,6 +424,7 @@ struct yoke_runtime {
     yoke_options options;
     char name[16];
     struct yoke__stack_pool stacks;
+    struct yoke__large large;
     struct yoke__timers timers;
     struct yoke__service service;
     struct yoke__pool pool;

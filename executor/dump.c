@@ -29,7 +29,7 @@ struct text {
     bool patient;
     bool tree; /* else blocked tasks only, without indentation */
     uint64_t blocked; /* how many */
-    struct yoke__stack_pool *stacks;
+    struct yoke_runtime *rt;
     size_t deepest; /* bytes of any stack shown that were ever touched */
 };
 
@@ -80,8 +80,9 @@ static void show_wait(struct text *t, const struct yoke__wait *wait, int depth)
         (void)yoke__waited_text(wait->on, wait->object, which, sizeof which);
     add(t, "%s%s%s", wait->what, which, strand->fork != NULL ? ", in a fork" : "");
     if (t->tree && wait->fiber->base != NULL) { /* it cannot end before it has risen from its seat */
-        size_t used = yoke__stack_high_water(t->stacks, wait->fiber->base);
-        add(t, " (stack: at most %zu KiB of %zu)", (used + 1023) / 1024, (t->stacks->stack_size - YOKE__GUARD_BYTES) / 1024);
+        const struct yoke__stack_pool *pool = yoke__large_pool(t->rt, wait->fiber->large);
+        size_t used = yoke__stack_high_water(pool, wait->fiber->base);
+        add(t, " (stack: at most %zu KiB of %zu)", (used + 1023) / 1024, (pool->stack_size - YOKE__GUARD_BYTES) / 1024);
         if (used > t->deepest)
             t->deepest = used;
     }
@@ -168,13 +169,21 @@ static void show_scopes(struct text *t, struct yoke__scope *root)
     }
 }
 
+static size_t stacks_in_use(struct yoke_runtime *rt)
+{
+    size_t n = 0;
+    for (unsigned large = 0; large < YOKE__LARGE_SIZES; large++)
+        n += yoke__load_relaxed(&yoke__large_pool(rt, large)->in_use); /* numbers for the eye */
+    return n;
+}
+
 int yoke__dump(struct yoke_runtime *rt, int fd, bool patient)
 {
-    struct text t = { .at = yoke__os_alloc(TEXT_MOST, 8), .cap = TEXT_MOST, .patient = patient, .tree = true, .stacks = &rt->stacks };
+    struct text t = { .at = yoke__os_alloc(TEXT_MOST, 8), .cap = TEXT_MOST, .patient = patient, .tree = true, .rt = rt };
     if (t.at == NULL)
         return -ENOMEM;
     add(&t, "%s: %d workers, %d asleep, %d searching; %zu stacks in use, %llu KiB of blocks\n", rt->name, rt->nworkers,
-        yoke__load_relaxed(&rt->parked), yoke__load_relaxed(&rt->searching), yoke__load_relaxed(&rt->stacks.in_use),
+        yoke__load_relaxed(&rt->parked), yoke__load_relaxed(&rt->searching), stacks_in_use(rt),
         (unsigned long long)yoke__load_relaxed(&rt->blocks.mapped) / 1024);
     show_scopes(&t, &rt->root);
     if (t.deepest > 0)
@@ -188,7 +197,7 @@ int yoke__dump(struct yoke_runtime *rt, int fd, bool patient)
 
 void yoke__dump_blocked(struct yoke_runtime *rt, const char *prefix)
 {
-    struct text t = { .at = yoke__os_alloc(TEXT_MOST, 8), .cap = TEXT_MOST, .patient = true, .stacks = &rt->stacks };
+    struct text t = { .at = yoke__os_alloc(TEXT_MOST, 8), .cap = TEXT_MOST, .patient = true, .rt = rt };
     if (t.at == NULL)
         return;
     t.at[0] = '\0';

@@ -23,6 +23,7 @@ struct yoke__fiber *yoke__fiber_create(struct yoke__stack_pool *pool, void (*ent
     struct yoke__fiber *fiber = (struct yoke__fiber *)(void *)(end - (sizeof(struct yoke__fiber) + 63) / 64 * 64);
     memset(fiber, 0, sizeof *fiber);
     fiber->base = base;
+    fiber->large = pool->large;
     fiber->floor = yoke__stack_floor(base);
     fiber->top = (char *)fiber;
     fiber->half = (uintptr_t)fiber->floor + (uintptr_t)(fiber->top - fiber->floor) / 2;
@@ -56,10 +57,10 @@ void yoke__fibers_retire(struct yoke__fiber *first)
     }
 }
 
-void yoke__fiber_destroy(struct yoke__stack_pool *pool, struct yoke__fiber *fiber)
+bool yoke__fiber_destroy(struct yoke__stack_pool *pool, struct yoke__fiber *fiber)
 {
     yoke__fiber_retire(fiber);
-    yoke__stack_free(pool, fiber->base);
+    return yoke__stack_free(pool, fiber->base);
 }
 
 void yoke__fiber_adopt_thread(struct yoke__fiber *fiber)

@@ -46,6 +46,7 @@ struct yoke__fiber {
     void *tsan;
     void *asan_fake;
     unsigned valgrind;
+    unsigned large;                  /* size of the stack; 0: the runtime's: large.h */
 };
 
 /* NULL: out of memory. When first switched to, entry(arg of the switch) runs on it, and must not return. */
@@ -55,8 +56,8 @@ struct yoke__fiber *yoke__fiber_create(struct yoke__stack_pool *pool, void (*ent
 void yoke__fiber_retire(struct yoke__fiber *fiber);
 void yoke__fibers_retire(struct yoke__fiber *first); /* and what it is linked to by `next` */
 
-/* The same, and gives the stack back to its pool. */
-void yoke__fiber_destroy(struct yoke__stack_pool *pool, struct yoke__fiber *fiber);
+/* The same, and gives the stack back to its pool. True: no stack of its slab is in use any more. */
+bool yoke__fiber_destroy(struct yoke__stack_pool *pool, struct yoke__fiber *fiber);
 
 /* Wraps the calling thread's own stack, which is not freed with it. */
 void yoke__fiber_adopt_thread(struct yoke__fiber *fiber);

@@ -6,10 +6,12 @@
  *              RUNNING -> DONE       by the worker that ran it                      (yoke__fork_run)
  *              wait    -> DONE       by the worker that ran it, who then fires the wait
  *              UNQUEUED              no memory to queue it, or no task: the join runs it
+ *              RUNNING, wait -> RETURNED  by a worker that took it and has no memory for the large stack it begins on: the join runs it, or,
+ *                                 being too deep itself, injects it (RUNNING) and waits     (yoke__fork_give_back, join_returned)
  * While it is queued, the state is its index in the deque it was pushed to, + 1. No two deques of a runtime share an index, and an
  * index from which an item was stolen is never used again; from which the owner itself popped it, it is, and therefore the fork is
- * marked RUNNING before it is run. So if the state is this worker's bottom, the fork lies there, and its join takes it back without
- * any exchange (detail/fast.h). The exchange to DONE is the last touch of the descriptor by the runner, unless a wait was there:
+ * marked RUNNING before it is run, or handed to a large stack. So if the state is this worker's bottom, the fork lies there, and its join
+ * takes it back without any exchange (detail/fast.h). The exchange to DONE is the last touch of the descriptor by the runner, unless a wait was there:
  * then the joiner sleeps until it is fired.
  *
  * A fork runs under the scope that was current when it was begun, with the identity of its task. Run by its own join it is a call
@@ -29,7 +31,7 @@
 #include "wait.h"
 #include "worker.h"
 
-enum { DONE = 2, UNQUEUED = 4 };
+enum { DONE = 2, UNQUEUED = 4, RETURNED = 6 };
 #define RUNNING ((uintptr_t)YOKE__FORK_QUEUED) /* an index that no deque has */
 
 /* Not yet done and nobody waits. Pointers to waits are below. */
@@ -133,8 +135,10 @@ static const struct yoke__waited on_join = { .what = "join", .tell = tell_fork, 
 const struct yoke__wait *yoke__fork_joiner(const yoke_forked *fork)
 {
     uintptr_t state = yoke__load_acquire(&fork->state); /* pairs with wait_for() */
-    return queued(state) || state == DONE || state == UNQUEUED ? NULL : (const struct yoke__wait *)(const void *)state;
+    return queued(state) || state <= RETURNED ? NULL : (const struct yoke__wait *)(const void *)state;
 }
+
+static int join_returned(yoke_forked *fork);
 
 static int wait_for(yoke_forked *fork)
 {
@@ -145,8 +149,11 @@ static int wait_for(yoke_forked *fork)
     while (queued(state)) /* twice at most: it may begin to run meanwhile */
         if (yoke__cas_acq_rel(&fork->state, &state, (uintptr_t)&wait)) {
             yoke__wait_block(&wait);
+            state = yoke__load_acquire(&fork->state); /* pairs with yoke__fork_give_back() */
             break;
         }
+    if (yoke__unlikely(state == RETURNED))
+        return join_returned(fork);
     struct yoke__worker *w = yoke__self();
     struct yoke__strand *strand = yoke__current(w);
     if (fork->failure != NULL) {
@@ -155,6 +162,19 @@ static int wait_for(yoke_forked *fork)
         strand->fail = fork->failure;
     }
     return fork->result;
+}
+
+/* Nobody else has it. */
+static int join_returned(yoke_forked *fork)
+{
+    struct yoke__worker *w = yoke__self();
+    if ((uintptr_t)__builtin_frame_address(0) > w->stack_half)
+        return call_here(yoke__current(w), fork);
+    yoke__store_relaxed(&fork->state, RUNNING);
+    struct yoke__node *node = yoke__fork_node(fork, false);
+    node->kind = YOKE__NODE_FORK_DEEP;
+    yoke__runtime_post(w->rt, node);
+    return wait_for(fork);
 }
 
 int yoke__fast_join_slow(yoke_forked *fork)
@@ -170,6 +190,8 @@ int yoke__fast_join_slow(yoke_forked *fork)
     uintptr_t state = yoke__load_acquire(&fork->state); /* pairs with yoke__fork_run() */
     if (state == UNQUEUED)
         return call_here(strand, fork);
+    if (yoke__unlikely(state == RETURNED))
+        return join_returned(fork);
     if (queued(state) && (uintptr_t)__builtin_frame_address(0) > w->stack_half) {
         void *item = yoke__deque_pop(&w->head.deque);
         if (item == fork)
@@ -192,6 +214,47 @@ void yoke__fast_join_typed(yoke_forked *fork)
         (void)yoke__fast_join_slow(fork);
 }
 
+/* The index at which it lay may be used again from now on. */
+static void leave_queue(yoke_forked *fork)
+{
+    uintptr_t state = yoke__load_relaxed(&fork->state);
+    if (queued(state))
+        yoke__cas_relaxed(&fork->state, &state, RUNNING); /* ordered by this worker's own program; fails if the join waits meanwhile */
+}
+
+/* What only its end writes, and its join reads, is free until then. */
+_Static_assert(sizeof(yoke_forked) - offsetof(yoke_forked, failure) >= sizeof(struct yoke__node), "room for a node");
+
+struct yoke__node *yoke__fork_node(yoke_forked *fork, bool typed)
+{
+    struct yoke__node *node = (struct yoke__node *)(void *)((char *)fork + offsetof(yoke_forked, failure));
+    leave_queue(fork);
+    node->kind = typed ? YOKE__NODE_FORK_TYPED : YOKE__NODE_FORK;
+    return node;
+}
+
+yoke_forked *yoke__fork_of_node(struct yoke__node *node)
+{
+    return (yoke_forked *)(void *)((char *)node - offsetof(yoke_forked, failure));
+}
+
+bool yoke__fork_give_back(struct yoke_runtime *rt, struct yoke__node *node)
+{
+    yoke_forked *fork = yoke__fork_of_node(node);
+    if (node->kind == YOKE__NODE_FORK_DEEP)
+        return false;
+    if (node->kind == YOKE__NODE_FORK_TYPED)
+        fork->arg = fork;
+    uintptr_t state = yoke__xchg_acq_rel(&fork->state, (uintptr_t)RETURNED); /* pairs with wait_for() and yoke__fast_join_slow() */
+    if (!queued(state)) {
+        struct yoke__fiber *fiber;
+        yoke__wait_fire((struct yoke__wait *)(void *)state, YOKE__FIRE_DONE, &fiber);
+        if (fiber != NULL)
+            yoke__ready(rt, fiber);
+    }
+    return true;
+}
+
 void yoke__fork_run(struct yoke__worker *w, yoke_forked *fork, bool typed)
 {
     struct yoke__strand *parent = (struct yoke__strand *)(void *)fork->from.self;
@@ -201,9 +264,7 @@ void yoke__fork_run(struct yoke__worker *w, yoke_forked *fork, bool typed)
                                    .task = parent->task,
                                    .fork = fork };
     struct yoke_runtime *rt = w->rt;
-    uintptr_t state = yoke__load_relaxed(&fork->state);
-    if (queued(state))
-        yoke__cas_relaxed(&fork->state, &state, RUNNING); /* ordered by this worker's own program; fails if the join waits meanwhile */
+    leave_queue(fork);
     w->head.strand = &strand.head;
     int rc = fork->fn(typed ? fork : fork->arg);
     if (strand.head.scope != scope)
@@ -215,7 +276,7 @@ void yoke__fork_run(struct yoke__worker *w, yoke_forked *fork, bool typed)
     fork->result = rc;
     fork->failure = strand.fail == NULL ? NULL : yoke__fail_take(yoke__self(), &strand, rc);
     /* release: the fork's effects; acquire: the wait; pairs with wait_for() and yoke__fast_join_slow() */
-    state = yoke__xchg_acq_rel(&fork->state, (uintptr_t)DONE);
+    uintptr_t state = yoke__xchg_acq_rel(&fork->state, (uintptr_t)DONE);
     if (!queued(state)) {
         struct yoke__fiber *fiber;
         yoke__wait_fire((struct yoke__wait *)(void *)state, YOKE__FIRE_DONE, &fiber);

@@ -13,8 +13,8 @@
  * child then wakes the owner. All operations on `live` are acquire-release, so that all children's effects are seen by the owner.
  *
  * Running children on the owner's stack. In close, and only there, the owner may call a child of this very group that lies next in its
- * worker's deque: it waits for that child anyway. If the child blocks, both wait. Never below half of the stack: then the owner
- * suspends and the scheduler runs the child on a fresh fiber.
+ * worker's deque: it waits for that child anyway. If the child blocks, both wait. Never below half of the stack, nor on one that is smaller
+ * than the group's (large.h): then the owner suspends and the scheduler runs the child on a fresh fiber.
  *
  * Policy (policy.c) is carried out by the child that causes it, never by the owner, which may lie beneath it.
  *
@@ -45,6 +45,12 @@
 
 /* ---- opening ---------------------------------------------------------------------------------------------------------- */
 
+/* Of a group that is not plain: the stacks of its children (large.h), or what is wrong. */
+static int check_options(struct yoke_runtime *rt, const yoke_group_options *options, unsigned outside)
+{
+    return options == NULL || yoke__policy_valid(options) ? yoke__large_admit(rt, options, outside) : -EINVAL;
+}
+
 yoke_group yoke_group_open(const yoke_group_options *options)
 {
     struct yoke__worker *w = yoke__self();
@@ -54,8 +60,10 @@ yoke_group yoke_group_open(const yoke_group_options *options)
     if (options != NULL && yoke__unlikely(options->size != sizeof whole))
         options = yoke__options_whole(&whole, sizeof whole, options, options->size);
     bool plain = options == NULL || yoke__policy_plain(options);
-    if (yoke__unlikely(!plain && !yoke__policy_valid(options)))
-        return (yoke_group){ .block = NULL, .generation = EINVAL };
+    unsigned outside = yoke__strand_scope(yoke__current(w))->large;
+    int large = yoke__likely(plain && outside == 0) ? 0 : check_options(w->rt, options, outside);
+    if (yoke__unlikely(large < 0))
+        return (yoke_group){ .block = NULL, .generation = (uint64_t)-large };
     struct yoke__group *g = yoke__block_get(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_GROUP);
     if (g == NULL)
         return (yoke_group){ .block = NULL, .generation = ENOMEM };
@@ -82,6 +90,7 @@ yoke_group yoke_group_open(const yoke_group_options *options)
     if (options != NULL) {
         if (!plain)
             yoke__policy_open(g, options);
+        g->scope.large = (uint8_t)large; /* no less than what is inherited */
         g->scope.shield = options->shield;
         g->scope.name = options->name;
         g->scope.site = options->site;
@@ -93,7 +102,7 @@ yoke_group yoke_group_open(const yoke_group_options *options)
     }
     yoke__waitq_init(&g->room);
     /* a stale handle may look: it fails the look at the owner then */
-    yoke__store_relaxed(&g->scope.head.ticket, g->exact || !w->rt->membarrier ? 0 : g->scope.generation);
+    yoke__store_relaxed(&g->scope.head.ticket, (g->exact | g->scope.large) != 0 || !w->rt->membarrier ? 0 : g->scope.generation);
     return (yoke_group){ .block = g, .generation = g->scope.generation };
 }
 
@@ -212,8 +221,9 @@ static void run_own_children(struct yoke__strand *strand, struct yoke__group *gr
     struct yoke__worker *w = yoke__self();
     struct yoke__strand child;
     int64_t done = 0;
-    if ((uintptr_t)__builtin_frame_address(0) <= w->stack_half)
+    if ((uintptr_t)__builtin_frame_address(0) <= w->stack_half || w->fiber->large < group->scope.large)
         return;
+    uintptr_t tag = group->scope.large == 0 ? YOKE__TAG_TASK : YOKE__TAG_LARGE;
     yoke__task_strand(&child, NULL, &group->scope);
     w->head.strand = &child.head;
     for (;;) {
@@ -222,8 +232,8 @@ static void run_own_children(struct yoke__strand *strand, struct yoke__group *gr
         void *item = yoke__deque_pop(&w->head.deque);
         if (item == NULL)
             break;
-        struct yoke__task *task = (struct yoke__task *)(void *)((char *)item - YOKE__TAG_TASK);
-        if (((uintptr_t)item & YOKE__TAG_MASK) != YOKE__TAG_TASK || task->group != group) {
+        struct yoke__task *task = (struct yoke__task *)(void *)((char *)item - tag);
+        if (((uintptr_t)item & YOKE__TAG_MASK) != tag || task->group != group) {
             put_back(w, item);
             break;
         }

@@ -30,7 +30,16 @@ void __tsan_release(void *);
 #endif
 
 /* What a node is; its user knows what struct it is embedded in. */
-enum yoke__node_kind { YOKE__NODE_FIBER = 0, YOKE__NODE_TASK, YOKE__NODE_POST, YOKE__NODE_SERVICE, YOKE__NODE_SIGNAL };
+enum yoke__node_kind {
+    YOKE__NODE_FIBER = 0,
+    YOKE__NODE_TASK,
+    YOKE__NODE_POST,
+    YOKE__NODE_SERVICE,
+    YOKE__NODE_SIGNAL,
+    YOKE__NODE_FORK, /* taken from a deque for a large stack */
+    YOKE__NODE_FORK_TYPED,
+    YOKE__NODE_FORK_DEEP /* its join waits, and has no room for it */
+};
 
 struct yoke__node {
     ck_stack_entry_t entry; /* first: a node is its entry */

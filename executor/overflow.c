@@ -52,7 +52,7 @@ static void report(struct yoke__worker *w)
     const struct yoke__task *task = w->head.strand != NULL ? yoke__current(w)->task : NULL;
     say(&line, w->rt->name);
     say(&line, ": stack overflow (stack_size = ");
-    say_number(&line, (unsigned long)w->rt->stacks.stack_size);
+    say_number(&line, (unsigned long)yoke__large_pool(w->rt, w->fiber->large)->stack_size);
     say(&line, ") in task '");
     say(&line, task != NULL ? task->name : "(scheduler)");
     say(&line, "'");
@@ -99,7 +99,7 @@ static bool overflowed(const struct yoke__worker *w, const siginfo_t *info)
 {
     if (w == NULL || info->si_code <= 0 || w->fiber->base == NULL)
         return false;
-    return yoke__stack_find_guard(&w->rt->stacks, info->si_addr) == w->fiber->base;
+    return yoke__stack_find_guard(yoke__large_pool(w->rt, w->fiber->large), info->si_addr) == w->fiber->base;
 }
 
 static void on_fault(int signal, siginfo_t *info, void *context)

@@ -12,7 +12,7 @@ bool yoke__policy_valid(const yoke_group_options *options);
 /* True: no more than is so of every group. */
 static inline bool yoke__policy_plain(const yoke_group_options *options)
 {
-    return options->policy == YOKE_ALL && (options->limit | options->need) == 0 && !options->results && options->on_done == NULL;
+    return options->policy == YOKE_ALL && (options->limit | options->need | options->stack_size) == 0 && !options->results && options->on_done == NULL;
 }
 
 /* Sets the policy's fields of a fresh group that is not a plain one. */

@@ -152,6 +152,11 @@ int yoke_post(yoke_token *token, yoke_post_node *node, yoke_fn fn, void *arg)
     return rc;
 }
 
+struct yoke__group *yoke__post_group(struct yoke__node *node)
+{
+    return yoke__container(node, struct post, node)->group;
+}
+
 struct yoke__group *yoke__post_run(struct yoke__worker *w, struct yoke__node *node)
 {
     const struct post post = *yoke__container(node, struct post, node); /* the node is the caller's again once fn is entered */

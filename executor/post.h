@@ -9,6 +9,9 @@
 /* Runs a posted function as a task of its group, which is returned to be told of its end. */
 struct yoke__group *yoke__post_run(struct yoke__worker *w, struct yoke__node *node);
 
+/* The group of one that is to be run. */
+struct yoke__group *yoke__post_group(struct yoke__node *node);
+
 /* The group has ended: its tokens take nothing more. */
 void yoke__post_shut(struct yoke__group *group);
 

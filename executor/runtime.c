@@ -59,6 +59,8 @@ static int choose_features(struct yoke_runtime *rt)
             yoke__config_note(&rt->config, YOKE__SET_MEMBARRIER, "not available: %s; forks are published one by one", strerror(-rc));
     }
     int rc = yoke__stack_pool_init(&rt->stacks, (size_t)rt->config.stack_size, (enum yoke__guards)rt->config.guards);
+    if (rc == 0)
+        yoke__large_init(rt);
     if (rc == 0 && rt->stacks.guards_why != NULL)
         yoke__config_note(&rt->config, YOKE__SET_GUARDS, "in effect: %s, since %s", yoke__guards_name(rt->stacks.guards), rt->stacks.guards_why);
     return rc;
@@ -118,6 +120,7 @@ static void destroy_workers(struct yoke_runtime *rt)
         rt->fibers = *yoke__worker_next_chain(chain);
         yoke__fibers_retire(chain);
     }
+    yoke__large_retire(rt);
     yoke__os_free(rt->workers);
 }
 
@@ -243,6 +246,7 @@ no_workers:
     yoke__report(rt, "start-up failed: %s", yoke__code_text(rc).text);
 no_config:
     yoke__topology_free(&rt->plan);
+    yoke__large_destroy(rt);
     yoke__stack_pool_destroy(&rt->stacks);
     yoke__block_pool_destroy(&rt->blocks);
     yoke__os_free(rt);
@@ -278,6 +282,7 @@ static int runtime_end(struct yoke_runtime *rt)
     int result = rt->result;
     destroy_workers(rt);
     yoke__topology_free(&rt->plan);
+    yoke__large_destroy(rt);
     yoke__stack_pool_destroy(&rt->stacks);
     yoke__block_pool_destroy(&rt->blocks);
     yoke__os_free(rt);

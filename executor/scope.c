@@ -341,6 +341,7 @@ void yoke__scope_prepare(struct yoke_runtime *rt, struct yoke__scope *scope, str
     scope->shield = 0;
     scope->leaving = 0;
     scope->cancel_on_stop = 0;
+    scope->large = parent != NULL ? parent->large : 0;
     scope->stopping = 0;
     scope->stop.grace = scope->stop.hard_after = 0;
     scope->linked = parent == NULL; /* a root is reachable by itself */

@@ -8,6 +8,7 @@
 
 #include "core.h"
 #include "deadlock.h"
+#include "large.h"
 #include "scope.h"
 #include "stop.h"
 #include "worker.h"
@@ -38,6 +39,8 @@ static void fire_timers(struct yoke_runtime *rt, struct yoke__fiber **woken)
         yoke__scope_carry_out(rt, batch.lists[YOKE__DUE_CANCELS]);
         if (batch.lists[YOKE__DUE_OVERDUE] != NULL)
             yoke__stop_overdue(rt, batch.lists[YOKE__DUE_OVERDUE]);
+        if (batch.lists[YOKE__DUE_LARGE] != NULL)
+            yoke__large_again(rt);
         while (batch.lists[YOKE__DUE_FIBERS] != NULL) {
             struct yoke__fiber *fiber = batch.lists[YOKE__DUE_FIBERS];
             batch.lists[YOKE__DUE_FIBERS] = fiber->next;

@@ -134,7 +134,7 @@ static int spawn(struct yoke__worker *w, struct yoke__group *group, yoke_fn fn, 
         yoke__worker_post(task->pin, &task->node);
         return 0;
     }
-    rc = yoke__deque_push_public(&w->head.deque, (char *)(void *)task + YOKE__TAG_TASK);
+    rc = yoke__deque_push_public(&w->head.deque, (char *)(void *)task + (group->scope.large == 0 ? YOKE__TAG_TASK : YOKE__TAG_LARGE));
     if (rc < 0) {
         yoke__group_uncount_spawn(w, group, strand);
         discard(w, task);

@@ -26,7 +26,7 @@ struct yoke__timer_shard {
 } __attribute__((aligned(64)));
 
 /* Opaque to this module; zeroed before each firing. */
-enum { YOKE__DUE_FIBERS, YOKE__DUE_CANCELS, YOKE__DUE_OVERDUE, YOKE__DUE_LISTS };
+enum { YOKE__DUE_FIBERS, YOKE__DUE_CANCELS, YOKE__DUE_OVERDUE, YOKE__DUE_LARGE, YOKE__DUE_LISTS };
 struct yoke__timer_batch {
     void *lists[YOKE__DUE_LISTS];
 };

@@ -9,6 +9,9 @@
  *
  * A left stack is published only by a hook that runs after the switch, on the next stack.
  *
+ * The loop runs on stacks of the runtime's size only. What is to begin on a larger one is handed to such a stack (large.h), which runs it and
+ * goes back to a loop.
+ *
  * Order of looking for work: what is pinned here; in turns, woken fibers, first in first out, and what other threads injected, which is
  * mostly fibers that I/O or a timer woke; the own deque, last in first out; other workers. After eight of the woken and injected the
  * deque goes first once, so that none of them starves. If a spawn finds the deque overfull, some of it goes first too. While woken
@@ -23,6 +26,7 @@
 #include "fail.h"
 #include "fork.h"
 #include "group.h"
+#include "large.h"
 #include "nosuspend.h"
 #include "park.h"
 #include "post.h"
@@ -395,8 +399,52 @@ static void resume(struct yoke__worker *w, struct yoke__fiber *fiber)
     switch_to(w, fiber, spare_hook, NULL);
 }
 
+/* The stacks on which it begins, whose node this is. */
+static unsigned large_of_node(struct yoke__node *node)
+{
+    const struct yoke__group *group = NULL;
+    switch ((enum yoke__node_kind)node->kind) {
+    case YOKE__NODE_TASK:
+    case YOKE__NODE_SERVICE:
+        group = yoke__container(node, struct yoke__task, node)->group;
+        return group != NULL ? group->scope.large : 0;
+    case YOKE__NODE_POST:
+        return yoke__post_group(node)->scope.large;
+    case YOKE__NODE_FORK:
+    case YOKE__NODE_FORK_TYPED:
+    case YOKE__NODE_FORK_DEEP:
+        return yoke__fork_large(yoke__fork_of_node(node));
+    case YOKE__NODE_FIBER:
+    case YOKE__NODE_SIGNAL:
+        break;
+    }
+    return 0;
+}
+
+/* From a scheduler loop; returns when it, or somebody else who came to an end on this worker, is back in one. */
+static void begin_on_large(struct yoke__worker *w, struct yoke__node *node, unsigned large)
+{
+    struct yoke__fiber *to = yoke__large_take(w, large, node);
+    if (to == NULL)
+        return;
+    w->handed = node;
+    switch_to(w, to, spare_hook, NULL);
+}
+
+static void run_fork(struct yoke__worker *w, yoke_forked *fork, bool typed)
+{
+    yoke__worker_flush(w);
+    yoke__fork_run(w, fork, typed);
+    yoke__self()->head.strand = NULL;
+}
+
 static void run_node(struct yoke__worker *w, struct yoke__node *node)
 {
+    unsigned large = large_of_node(node);
+    if (yoke__unlikely(large != w->fiber->large && large > 0)) {
+        begin_on_large(w, node, large);
+        return;
+    }
     switch ((enum yoke__node_kind)node->kind) {
     case YOKE__NODE_FIBER:
         resume(w, yoke__container(node, struct yoke__fiber, node));
@@ -422,6 +470,11 @@ static void run_node(struct yoke__worker *w, struct yoke__node *node)
         return;
     case YOKE__NODE_SIGNAL:
         yoke__signal_arrived(w->rt, node);
+        return;
+    case YOKE__NODE_FORK:
+    case YOKE__NODE_FORK_TYPED:
+    case YOKE__NODE_FORK_DEEP:
+        run_fork(w, yoke__fork_of_node(node), node->kind == YOKE__NODE_FORK_TYPED);
         return;
     }
 }
@@ -496,10 +549,19 @@ static void run_item(struct yoke__worker *w, void *item, bool taken)
     if (is_task(item) && (item = run_tasks(w, item, taken)) == NULL)
         return;
     w = yoke__self();
-    yoke__worker_flush(w);
+    if (yoke__unlikely(((uintptr_t)item & YOKE__TAG_MASK) == YOKE__TAG_LARGE)) {
+        struct yoke__task *task = (struct yoke__task *)(void *)((char *)item - YOKE__TAG_LARGE);
+        task->node.kind = YOKE__NODE_TASK;
+        begin_on_large(w, &task->node, task->group->scope.large);
+        return;
+    }
     bool typed = ((uintptr_t)item & YOKE__TAG_MASK) == YOKE__TAG_TYPED;
-    yoke__fork_run(w, (yoke_forked *)(void *)((char *)item - (typed ? YOKE__TAG_TYPED : YOKE__TAG_FORK)), typed);
-    yoke__self()->head.strand = NULL;
+    yoke_forked *fork = (yoke_forked *)(void *)((char *)item - (typed ? YOKE__TAG_TYPED : YOKE__TAG_FORK));
+    unsigned large = yoke__fork_large(fork);
+    if (yoke__unlikely(large > 0))
+        begin_on_large(w, yoke__fork_node(fork, typed), large);
+    else
+        run_fork(w, fork, typed);
 }
 
 /* ---- finding work ------------------------------------------------------------------------------------------------------- */
@@ -833,6 +895,26 @@ static void loop(void *handoff)
             run_node(w, f.node);
         else
             switch_to(w, &w->native, spare_hook, NULL); /* stopping */
+    }
+}
+
+static void large_hook(struct yoke__worker *w, struct yoke__fiber *left, void *arg)
+{
+    (void)arg;
+    yoke__large_keep(w->rt, left);
+}
+
+void yoke__worker_large(void *handoff)
+{
+    const struct handoff *from = handoff;
+    yoke__fiber_arrived(from->to);
+    arrive(from);
+    for (;;) {
+        struct yoke__worker *w = yoke__self();
+        run_node(w, w->handed);
+        w = yoke__self();
+        struct yoke__fiber *to = take_spare(w);
+        switch_to(w, to != NULL ? to : &w->native, large_hook, NULL);
     }
 }
 

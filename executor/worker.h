@@ -16,6 +16,9 @@ void *yoke__worker_main(void *worker);
 /* What runs on the next stack once this one has been left; it may publish the fiber, and copies what it needs before it does. */
 typedef void (*yoke__hook)(struct yoke__worker *w, struct yoke__fiber *left, void *arg);
 
+/* What a large stack begins with: runs what is handed to it (large.h), and goes back to a scheduler loop. */
+void yoke__worker_large(void *handoff);
+
 /* Lets others run that wait for this worker, if any do, and comes back after them. 0 or -ENOMEM. */
 int yoke__worker_yield(struct yoke__worker *w);
 

@@ -58,10 +58,12 @@ static int spawn_at_site(yoke_group g, yoke_fn fn, bool pinned, int worker)
     return yoke_spawn_task(g, fn, NULL, 0, &options);
 }
 
+static size_t size_of_group; /* 0: the runtime's */
+
 static int spawn_digger(void *arg)
 {
     yoke_fn fn = arg != NULL ? leaper : digger;
-    YOKE_GROUP(g);
+    YOKE_GROUP(g, .stack_size = size_of_group);
     check_int(spawn_at_site(g, fn, false, 0), 0);
     return yoke_group_close(g, 0);
 }
@@ -103,7 +105,7 @@ static yoke_fn forker;
 static int spawn_forker(void *arg)
 {
     (void)arg;
-    YOKE_GROUP(g);
+    YOKE_GROUP(g, .stack_size = size_of_group);
     check_int(spawn_at_site(g, forker, false, 0), 0);
     return yoke_group_close(g, 0);
 }
@@ -143,7 +145,7 @@ static void assert_told_of(const char *task, const yoke_options *options, yoke_f
     root_argument = arg;
     assert_killed(in_child(run_it), SIGABRT);
     snprintf(expected, sizeof expected, "%s: stack overflow (stack_size = %zu) in task %s\n", options->name != NULL ? options->name : "yoke",
-             options->stack_size != 0 ? options->stack_size : (size_t)65536, task);
+             size_of_group != 0 ? size_of_group : options->stack_size != 0 ? options->stack_size : (size_t)65536, task);
     assert_string_equal(output, expected);
 }
 
@@ -185,6 +187,17 @@ static void every_size_of_stack_and_kind_of_guard_is_known(void **state)
     assert_told(ON(.workers = 1, .stack_size = 32768), spawn_digger, NULL);
     assert_told(ON(.workers = 1, .stack_size = 1024 * 1024), spawn_digger, NULL);
     assert_told(ON(.workers = 1, .guards = "mprotect"), spawn_digger, NULL);
+}
+
+static void the_stacks_of_groups_are_known_too(void **state)
+{
+    (void)state;
+    size_of_group = 1 << 20;
+    assert_told(ON(.workers = 1), spawn_digger, NULL);
+    assert_told(ON(.workers = 1, .guards = "mprotect"), after_a_sleep, "leap");
+    forker = fork_stolen_digger;
+    assert_told(ON(.workers = 2), spawn_forker, NULL);
+    size_of_group = 0;
 }
 
 static void a_frame_larger_than_the_guard_does_not_jump_it(void **state)
@@ -619,6 +632,7 @@ int main(void)
         cmocka_unit_test(a_program_that_blocks_every_signal_gets_its_report),
         cmocka_unit_test(the_root_is_named_too),
         cmocka_unit_test(every_size_of_stack_and_kind_of_guard_is_known),
+        cmocka_unit_test(the_stacks_of_groups_are_known_too),
         cmocka_unit_test(a_frame_larger_than_the_guard_does_not_jump_it),
         cmocka_unit_test(a_fork_has_the_name_of_its_task),
         cmocka_unit_test(a_deferred_function_has_the_name_of_its_task),

@@ -123,6 +123,99 @@ static void exhaustion_is_told(void **state)
     assert_int_equal(yoke__stack_pool_init(&pool, 65536 + 4096, YOKE__GUARDS_AUTO), -EINVAL);
 }
 
+static void slabs_of_large_stacks_hold_fewer(void **state)
+{
+    (void)state;
+    for (size_t size = YOKE__STACK_MIN; size <= (size_t)256 * 1024 * 1024; size *= 8) {
+        assert_int_equal(yoke__stack_pool_init(&pool, size, YOKE__GUARDS_AUTO), 0);
+        char *stack = yoke__stack_alloc(&pool);
+        assert_non_null(stack);
+        stack[size - 1] = 1;
+        assert_true(pool.mapped >= size && (pool.mapped == size || pool.mapped <= (size_t)64 * 1024 * 1024));
+        assert_true(faults(stack));
+        assert_true(yoke__stack_free(&pool, stack));
+        assert_int_equal(yoke__stack_trim(&pool), 1);
+        yoke__stack_pool_destroy(&pool);
+    }
+}
+
+static void pools_beside_each_other_share_the_bound_of_mappings(void **state)
+{
+    (void)state;
+    struct yoke__stack_pool beside;
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_MPROTECT), 0);
+    assert_int_equal(yoke__stack_pool_init_beside(&beside, 1 << 20, &pool), 0);
+    assert_int_equal(beside.guards, YOKE__GUARDS_MPROTECT);
+    pool.mprotect_left = 3;
+    char *small = yoke__stack_alloc(&pool), *large[3];
+    for (int i = 0; i < 3; i++)
+        large[i] = yoke__stack_alloc(&beside);
+    assert_true(faults(small));
+    assert_true(faults(large[0]));
+    assert_true(faults(large[1]));
+    assert_false(faults(large[2])); /* checked, not guarded */
+    assert_ptr_equal(yoke__stack_find_guard(&beside, large[1] + YOKE__GUARD_BYTES - 1), large[1]);
+    assert_null(yoke__stack_find_guard(&beside, small));
+    for (int i = 0; i < 3; i++)
+        (void)yoke__stack_free(&beside, large[i]);
+    assert_int_equal(yoke__stack_trim(&beside), 2);
+    assert_int_equal(pool.mprotect_left, 2);
+    assert_true(faults(yoke__stack_alloc(&beside))); /* guarded anew */
+    yoke__stack_pool_destroy(&beside);
+    yoke__stack_pool_destroy(&pool);
+}
+
+/* One slab stays in use; another comes and goes beside it. */
+static void *come_and_go(void *arg)
+{
+    for (int i = 0; i < repetitions(2000); i++) {
+        void *stacks[4];
+        for (int k = 0; k < 4; k++)
+            stacks[k] = yoke__stack_alloc(arg);
+        for (int k = 0; k < 4; k++)
+            if (stacks[k] != NULL && yoke__stack_free(arg, stacks[k]))
+                (void)yoke__stack_trim(arg);
+    }
+    return NULL;
+}
+
+static void trimming_hides_no_stack_from_who_looks(void **state)
+{
+    (void)state;
+    pthread_t threads[2];
+    assert_int_equal(yoke__stack_pool_init(&pool, 65536, YOKE__GUARDS_AUTO), 0);
+    char *mine = yoke__stack_alloc(&pool);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, &pool), 0);
+    for (int i = 0; i < repetitions(20000); i++) {
+        if (yoke__stack_find_guard(&pool, mine) != mine || yoke__stack_find_guard(&pool, (void *)100) != NULL)
+            fail_msg("not found at look %d", i);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(pool.in_use, 1);
+    yoke__stack_pool_destroy(&pool);
+}
+
+static void the_high_water_mark_is_what_was_touched(void **state)
+{
+    (void)state;
+    enum { BYTES = 8 << 20, STEP = 1000 * 1000 };
+    assert_int_equal(yoke__stack_pool_init(&pool, BYTES, YOKE__GUARDS_AUTO), 0);
+    char *stack = yoke__stack_alloc(&pool);
+    assert_int_equal(yoke__stack_high_water(&pool, stack), 0);
+    for (size_t deep = 1; deep < BYTES - YOKE__GUARD_BYTES; deep += STEP) {
+        stack[BYTES - deep] = 1;
+        size_t mark = yoke__stack_high_water(&pool, stack);
+        assert_true(mark >= deep && mark < deep + 4096);
+        assert_int_equal(yoke__stack_high_water(&pool, stack), mark); /* looking touches nothing */
+    }
+    yoke__stack_floor(stack)[0] = 1;
+    assert_int_equal(yoke__stack_high_water(&pool, stack), BYTES - YOKE__GUARD_BYTES);
+    (void)yoke__stack_free(&pool, stack);
+    yoke__stack_pool_destroy(&pool);
+}
+
 /* ---- fibers ---- */
 
 static struct yoke__fiber native, *ping, *pong;
@@ -212,6 +305,10 @@ int main(void)
         cmocka_unit_test(a_broken_canary_aborts),
         cmocka_unit_test(without_light_guards_mprotect_is_used),
         cmocka_unit_test(exhaustion_is_told),
+        cmocka_unit_test(slabs_of_large_stacks_hold_fewer),
+        cmocka_unit_test(pools_beside_each_other_share_the_bound_of_mappings),
+        cmocka_unit_test(trimming_hides_no_stack_from_who_looks),
+        cmocka_unit_test(the_high_water_mark_is_what_was_touched),
         cmocka_unit_test(a_switch_keeps_registers_modes_and_alignment),
         cmocka_unit_test(a_switch_leaves_the_threads_signal_mask),
     };

@@ -68,11 +68,18 @@ typedef struct yoke_group_options {
      */
     yoke_on_done on_done;
     void *on_done_ctx;
+    /*
+     * Children, and all that is begun inside the group, start on stacks of at least so many bytes of address space (guard of 16 KiB included),
+     * with at least half of it left; so do forks that they begin. Rounded up to a power of two, the runtime's stack_size at least; at most
+     * 1 GiB. Groups opened inside inherit it, and the larger one counts. 0: as outside. The owner's own stack stays as it is.
+     */
+    size_t stack_size;
 } yoke_group_options;
 
 /*
- * Opens a group owned by the current task and makes its scope the innermost. Never blocks. If there is no memory or outside of a
- * task the handle carries the error, and spawn and close return it.
+ * Opens a group owned by the current task and makes its scope the innermost. Never blocks. If there is no memory (for one stack, too,
+ * if it asks for a size), an option is bad (a stack_size that is too large is reported), or outside of a task, the handle carries the error,
+ * and spawn and close return it.
  */
 YOKE_API yoke_group yoke_group_open(const yoke_group_options *options);
 

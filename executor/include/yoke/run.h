@@ -23,7 +23,8 @@ typedef struct yoke_options {
     int workers;               /* worker threads; default one per core this process may use (affinity, cgroup quota) */
     const char *bind;          /* "none" (default), "core", "pu", "numa", or a list such as "core:0-3,package:1.core:0" */
     const char *reactor_bind;  /* the same for the runtime's service threads; default "none" */
-    size_t stack_size;         /* bytes of address space per stack, guard included; a power of two >= 32768; default 65536 */
+    size_t stack_size;         /* bytes of address space per stack, guard included; a power of two >= 32768; default 65536. Groups may ask
+                                  for more: .stack_size in yoke/group.h */
     const char *guards;        /* "auto" (default), "light", "mprotect" or "none" */
     int64_t spin_ns;           /* how long an idle worker searches before it parks; default 50 us; -1: park at once */
     const char *steal_order;   /* "near" (default) or "random" */
@@ -90,7 +91,8 @@ YOKE_API int yoke_worker_index(void);
 
 /*
  * Writes the tree of groups and blocked tasks, with what each waits for and where, as text to `fd`; for debugging, any time. The
- * picture is taken while the others go on. In a task of the runtime to show; -ENOTRECOVERABLE elsewhere, or the error of write(2).
+ * picture is taken while the others go on. "stack: at most USED KiB of SIZE" is what was ever touched, in pages, of the stack that a task is
+ * on, by itself or by who had it before, and what can be used of it; pages that are swapped out may be missing. In a task of the runtime to show; -ENOTRECOVERABLE elsewhere, or the error of write(2).
  */
 YOKE_API int yoke_dump(int fd);
 
