@@ -21,6 +21,7 @@ static inline void yoke__wake_one(struct yoke_runtime *rt)
      * Plain loads: the store-load order against the work just published is the parker's membarrier (from threads that are no
      * workers, the full barrier of the inbox push). Pairs with yoke__park().
      */
+    yoke__compiler_barrier();
     if (yoke__unlikely(yoke__load_relaxed(&rt->parked) != 0) && yoke__load_relaxed(&rt->searching) == 0)
         yoke__wake_slow(rt);
 }

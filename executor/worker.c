@@ -144,9 +144,21 @@ static void spare_hook(struct yoke__worker *w, struct yoke__fiber *left, void *a
         keep_spare(w, left);
 }
 
+/*
+ * On their way from a public queue to a ring fibers are in neither for a moment, and a parker's second look may fall into it: so whoever takes some
+ * along looks for sleepers afterwards, as after a push. `tail`: the ring's before that.
+ */
+static void taken_along(struct yoke__worker *w, uint32_t tail)
+{
+    if (yoke__unlikely(yoke__load_relaxed(&w->ready.tail) != tail)) /* the owner's */
+        yoke__wake_one(w->rt);
+}
+
 static struct yoke__fiber *take_ready(struct yoke__worker *w)
 {
+    uint32_t tail = yoke__load_relaxed(&w->ready.tail); /* the owner's */
     struct yoke__fiber *fiber = yoke__ready_take(&w->ready, yoke__anybody_idle(w->rt));
+    taken_along(w, tail);
     if (fiber != NULL)
         w->woken_run++;
     return fiber;
@@ -706,7 +718,9 @@ static struct found find_here(struct yoke__worker *w)
 static struct yoke__fiber *rob_woken(struct yoke__worker *w, struct yoke__worker *victim, bool *again)
 {
     struct yoke__fiber *fiber;
+    uint32_t tail = yoke__load_relaxed(&w->ready.tail); /* the owner's */
     enum yoke__steal how = yoke__ready_steal(&victim->ready, &w->ready, yoke__anybody_idle(w->rt), &fiber);
+    taken_along(w, tail);
     *again |= how == YOKE__STEAL_LOST;
     return fiber;
 }
@@ -779,6 +793,8 @@ static struct yoke__fiber *rob_a_ring(struct yoke__worker *w)
     for (int i = 0; i < w->rt->nworkers && fiber == NULL; i++)
         if (i != w->index)
             fiber = yoke__ready_rob(&w->rt->workers[i]->ready, &w->ready);
+    if (fiber != NULL)
+        yoke__wake_one(w->rt); /* others may have come along; without effect in a search, whose end does it */
     return fiber;
 }
 
