@@ -129,7 +129,11 @@ void yoke__seat_vacate_slow(struct yoke__strand *strand)
 
 /* ---- cancelling ----------------------------------------------------------------------------------------------------------- */
 
+#ifdef YOKE_SHRUNKEN
+enum { READY_AT = 4 };
+#else
 enum { READY_AT = 256 };
+#endif
 
 void yoke__roused_ready(struct yoke_runtime *rt, struct yoke__roused *roused)
 {
