@@ -1,7 +1,7 @@
 # packages: g++ libuv1-dev libasio-dev golang-go cargo rustc librust-tokio-dev
 # An echo of 64 bytes over loopback TCP at 1, 64 and 1000 connections: rate, latencies, and the server's CPU time per request.
 # bound: one worker on core 0, the client on core 1. shared: two workers and the client on both cores.
-MS=${YOKE_PERF_ECHO_MS:-2000}
+MS=$(size 2000 100)
 peers epoll libuv asio go tokio
 for connections in 1 64 1000; do
     for server in "" "${there[@]}"; do

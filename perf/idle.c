@@ -1,4 +1,4 @@
-/* idle WORKERS: what 1000 tasks that sleep or wait for an event and 1000 that read from open TCP connections cost meanwhile. */
+/* idle WORKERS [MS]: what 1000 tasks that sleep or wait for an event and 1000 that read from open TCP connections cost meanwhile. */
 #include <string.h>
 #include <sys/resource.h>
 #include <yoke/io/stream.h>
@@ -7,7 +7,9 @@
 
 #include "measure.h"
 
-enum { TASKS = 1000, CONNECTIONS = 1000, SETTLE_MS = 500, MEASURE_MS = 5000 };
+enum { TASKS = 1000, CONNECTIONS = 1000, SETTLE_MS = 500 };
+
+static int measure_ms;
 
 static yoke_stream *near_ends[CONNECTIONS], *far_ends[CONNECTIONS];
 static yoke_event never = YOKE_EVENT_INIT;
@@ -55,7 +57,7 @@ static int app(void *arg)
     YOKE_TRY(yoke_sleep(YOKE_MS(SETTLE_MS)));
     begin = now_ns();
     cpu = cpu_ns();
-    YOKE_TRY(yoke_sleep(YOKE_MS(MEASURE_MS)));
+    YOKE_TRY(yoke_sleep(YOKE_MS(measure_ms)));
     *percent = 100 * (cpu_ns() - cpu) / (now_ns() - begin);
     yoke_group_cancel(g, 0);
     int rc = yoke_group_close(g, 0);
@@ -70,6 +72,7 @@ int main(int argc, char **argv)
 {
     int workers = number(argc, argv, 1, 2);
     double percent;
+    measure_ms = number(argc, argv, 2, 5000);
     char what[32];
     struct rlimit files = { 4096, 4096 };
     (void)setrlimit(RLIMIT_NOFILE, &files); /* refused: a dial says so */

@@ -1,5 +1,5 @@
 /*
- * wake: a task spawned by one worker while the other one has nothing to do, until it runs there: p50 with the other one searching (spin
+ * wake [TIMES]: a task spawned by one worker while the other one has nothing to do, until it runs there: p50 with the other one searching (spin
  * without bound) and asleep (no spin); beside it a thread woken by a bare futex(2).
  */
 #include <yoke/yoke.h>
@@ -11,10 +11,12 @@
 
 #include "measure.h"
 
-enum { TIMES = 3000 };
+enum { MOST = 3000 };
+
+static int times;
 
 static volatile double began;
-static double late[TIMES];
+static double late[MOST];
 static int done;
 static uint32_t word;
 
@@ -35,7 +37,7 @@ static void spin_ns(double ns)
 static int app(void *arg)
 {
     double pause = *(double *)arg;
-    for (int i = 0; i < TIMES; i++) {
+    for (int i = 0; i < times; i++) {
         spin_ns(pause);
         done = 0;
         YOKE_GROUP(g);
@@ -56,13 +58,13 @@ static int in_order(const void *a, const void *b)
 
 static double median_us(void)
 {
-    qsort(late, TIMES, sizeof *late, in_order);
-    return late[TIMES / 2] / 1e3;
+    qsort(late, (size_t)times, sizeof *late, in_order);
+    return late[times / 2] / 1e3;
 }
 
 static void *wait_futex(void *arg)
 {
-    for (int i = 0; i < TIMES; i++) {
+    for (int i = 0; i < times; i++) {
         while (__atomic_load_n(&word, __ATOMIC_ACQUIRE) == 0)
             syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
         late[i] = now_ns() - began;
@@ -77,7 +79,7 @@ static void bare(void)
     pthread_t thread;
     if (pthread_create(&thread, NULL, wait_futex, NULL) != 0)
         exit(1);
-    for (int i = 0; i < TIMES; i++) {
+    for (int i = 0; i < times; i++) {
         spin_ns(100e3);
         done = 0;
         began = now_ns();
@@ -89,8 +91,11 @@ static void bare(void)
     pthread_join(thread, NULL);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    times = number(argc, argv, 1, MOST);
+    if (times < 1 || times > MOST)
+        return 2;
     double pause = 20e3;
     if (yoke_run(app, &pause, YOKE_OPTIONS(.workers = 2, .spin_ns = 1000000000)) < 0)
         return 1;
