@@ -1,0 +1,32 @@
+# The peers of `growth` and `start`, built as CMakeLists.txt says.
+add_executable(perf_growth_plain growth_plain.c)
+target_link_libraries(perf_growth_plain PRIVATE yoke_flags)
+target_compile_options(perf_growth_plain PRIVATE -O3)
+perf_peer(growth_plain)
+
+find_package(OpenMP QUIET COMPONENTS C)
+if(OpenMP_C_FOUND)
+  add_executable(perf_growth_omp growth_omp.c)
+  target_link_libraries(perf_growth_omp PRIVATE yoke_flags OpenMP::OpenMP_C)
+  perf_peer(growth_omp)
+endif()
+
+if(CMAKE_CXX_COMPILER)
+  find_package(TBB QUIET)
+endif()
+if(TBB_FOUND)
+  foreach(program IN ITEMS growth start)
+    add_executable(perf_${program}_tbb ${program}_tbb.cpp)
+    target_compile_features(perf_${program}_tbb PRIVATE cxx_std_17)
+    target_link_libraries(perf_${program}_tbb PRIVATE TBB::tbb)
+    perf_peer(${program}_tbb)
+  endforeach()
+endif()
+
+if(PERF_GO)
+  set(program ${PROJECT_BINARY_DIR}/perf/perf_growth_go)
+  add_custom_command(OUTPUT ${program} DEPENDS growth.go
+    COMMAND ${CMAKE_COMMAND} -E env GO111MODULE=off GOCACHE=${CMAKE_CURRENT_BINARY_DIR}/go ${PERF_GO} build -o ${program} ${CMAKE_CURRENT_SOURCE_DIR}/growth.go)
+  add_custom_target(perf_growth_go DEPENDS ${program})
+  add_dependencies(perf_peers perf_growth_go)
+endif()
