@@ -440,10 +440,10 @@ static int open_gate_last(void *arg)
     (void)arg;
     memset(&crowd, 0, sizeof crowd);
     YOKE_GROUP(g, .stack_size = MIB);
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < repetitions(3); round++) {
         YOKE_GROUP(h);
         for (int i = 0; i < MANY; i++)
-            YOKE_TRY(yoke_spawn_ptr(h, member, NULL));
+            YOKE_TRY(yoke_spawn_ptr(h, wait_in_the_crowd, NULL));
         while (load(&crowd.begun) < MANY * (round + 1))
             YOKE_TRY(yoke_yield());
         check(yoke__load_relaxed(&pool->in_use) >= MANY);
