@@ -27,6 +27,7 @@ struct yoke__fiber *yoke__fiber_create(struct yoke__stack_pool *pool, void (*ent
     fiber->floor = yoke__stack_floor(base);
     fiber->top = (char *)fiber;
     fiber->half = (uintptr_t)fiber->floor + (uintptr_t)(fiber->top - fiber->floor) / 2;
+    fiber->unguarded = yoke__stack_unguarded(pool, base);
     fiber->valgrind = VALGRIND_STACK_REGISTER(fiber->floor, end);
 #ifdef YOKE__TSAN
     fiber->tsan = __tsan_create_fiber(0);

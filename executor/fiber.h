@@ -39,6 +39,7 @@ struct yoke__fiber {
     void *base;                      /* of the stack, guard included; NULL: a thread's own */
     char *floor, *top;               /* usable bytes: [floor, top) */
     uintptr_t half;                  /* below this address less than half is left */
+    bool unguarded;                  /* its stack has a canary, and no guard */
     struct yoke__strand_head *strand; /* what ran on it when it was left */
     const yoke_site *nosuspend;       /* the innermost open YOKE_NOSUSPEND on it, or NULL */
     struct yoke__worker *last;        /* the worker that left it */

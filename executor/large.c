@@ -153,7 +153,7 @@ void yoke__large_keep(struct yoke_runtime *rt, struct yoke__fiber *fiber)
 {
     struct yoke__large *l = &rt->large;
     struct yoke__stack_pool *pool = &l->pools[fiber->large];
-    if (!yoke__stack_canary_ok(pool, fiber->base))
+    if (yoke__unlikely(fiber->unguarded) && !yoke__stack_canary_intact(fiber->base))
         yoke__panic("a stack of %zu bytes has overflowed (found when it was left)", pool->stack_size);
     yoke__lock_acquire(&l->lock);
     struct yoke__node *node = take_aside_locked(l, fiber->large);

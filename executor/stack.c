@@ -187,7 +187,7 @@ static bool guard(struct yoke__stack_pool *pool, struct yoke__slab *slab, int in
         return true;
     }
     uint8_t *guarded = &slab->guarded[index / 8];
-    yoke__store_relaxed(guarded, (uint8_t)(*guarded | 1u << (index % 8))); /* read without the lock for other stacks: yoke__stack_canary_ok() */
+    yoke__store_relaxed(guarded, (uint8_t)(*guarded | 1u << (index % 8))); /* read without the lock for other stacks: yoke__stack_unguarded() */
     return true;
 }
 
@@ -230,7 +230,7 @@ static struct yoke__slab *slab_of(const struct yoke__stack_pool *pool, const voi
 bool yoke__stack_free(struct yoke__stack_pool *pool, void *base)
 {
     yoke__lock_acquire(&pool->lock);
-    if (!yoke__stack_canary_ok(pool, base))
+    if (yoke__stack_unguarded(pool, base) && !yoke__stack_canary_intact(base))
         yoke__panic("a stack has overflowed (found when it was freed)");
     struct yoke__slab *slab = slab_of(pool, base);
     struct yoke__stack_free *entry = &slab->entry[(size_t)((char *)base - slab->base) / pool->stack_size];
@@ -283,14 +283,17 @@ void *yoke__stack_find_guard(const struct yoke__stack_pool *pool, const void *ad
     return begin != NULL && offset % pool->stack_size < YOKE__GUARD_BYTES ? begin + index * pool->stack_size : NULL;
 }
 
-bool yoke__stack_canary_ok(const struct yoke__stack_pool *pool, const void *base)
+bool yoke__stack_unguarded(const struct yoke__stack_pool *pool, const void *base)
 {
     if (pool->guards == YOKE__GUARDS_LIGHT)
-        return true;
+        return false;
     const struct yoke__slab *slab = slab_of(pool, base);
     size_t index = (size_t)((const char *)base - slab->base) / pool->stack_size;
-    if ((yoke__load_relaxed(&slab->guarded[index / 8]) & (1u << (index % 8))) != 0) /* its own bit stands still */
-        return true;
+    return (yoke__load_relaxed(&slab->guarded[index / 8]) & (1u << (index % 8))) == 0; /* its own bit stands still */
+}
+
+bool yoke__stack_canary_intact(const void *base)
+{
     const uint64_t *words = (const uint64_t *)(const void *)((const char *)base + YOKE__GUARD_BYTES);
     for (int i = 0; i < CANARY_WORDS; i++)
         if (words[i] != CANARY)

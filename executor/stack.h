@@ -64,8 +64,11 @@ static inline char *yoke__stack_floor(void *base)
 /* The stack whose guard contains `address`, or NULL. Async-signal-safe. */
 void *yoke__stack_find_guard(const struct yoke__stack_pool *pool, const void *address);
 
-/* Without guards: false if the stack has grown over its end. */
-bool yoke__stack_canary_ok(const struct yoke__stack_pool *pool, const void *base);
+/* True: this stack has a canary, and no guard. */
+bool yoke__stack_unguarded(const struct yoke__stack_pool *pool, const void *base);
+
+/* Of such a one: false if it has grown over its end. */
+bool yoke__stack_canary_intact(const void *base);
 
 /*
  * Bytes of the stack, from its top, that have ever been touched, by whoever had it, to a page; what was swapped out since may be missing. A

@@ -140,8 +140,11 @@ static __attribute__((noinline)) void switch_to(struct yoke__worker *w, struct y
 static void spare_hook(struct yoke__worker *w, struct yoke__fiber *left, void *arg)
 {
     (void)arg;
-    if (left != &w->native)
-        keep_spare(w, left);
+    if (left == &w->native)
+        return;
+    if (yoke__unlikely(left->unguarded) && !yoke__stack_canary_intact(left->base))
+        yoke__panic("a stack of %zu bytes has overflowed (found when it was left)", w->rt->stacks.stack_size);
+    keep_spare(w, left);
 }
 
 /*

@@ -625,6 +625,29 @@ static void a_worker_without_an_alternate_stack_says_so(void **state)
     assert_true(reported("worker 0 has no alternate signal stack, its overflows will not be reported"));
 }
 
+/* ---- without guards --------------------------------------------------------------------------------------------------- */
+
+static int overrun(void *arg)
+{
+    (void)arg;
+    memset(yoke__self()->fiber->floor, 1, 8); /* as a frame too many would */
+    return 0;
+}
+
+static void run_overrun(void)
+{
+    int rc = yoke_run(overrun, NULL, YOKE_OPTIONS(.workers = 1, .guards = "none"));
+    dprintf(2, "not found: %d\n", rc);
+}
+
+static void without_guards_it_is_found_when_the_stack_is_left(void **state)
+{
+    (void)state;
+    int status = in_child(run_overrun);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    assert_non_null(strstr(output, "has overflowed (found when it was left)"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -649,6 +672,7 @@ int main(void)
         cmocka_unit_test(a_start_up_that_fails_takes_it_away),
         cmocka_unit_test(a_refused_handler_is_a_failed_start_up),
         cmocka_unit_test(a_worker_without_an_alternate_stack_says_so),
+        cmocka_unit_test(without_guards_it_is_found_when_the_stack_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
