@@ -191,6 +191,60 @@ static void threads_have_names_and_end(void **state)
     run_between(count_threads, OPTIONS(.name = NAME, .workers = 3));
 }
 
+/* 15 characters is all that the kernel keeps: what tells the threads apart is not what is cut. */
+static int count_long_names(void *arg)
+{
+    (void)arg;
+    check_int(yoke_blocking(nothing, NULL), 0);
+    while (threads("anamethat-0", NULL) + threads("anamethat-timer", NULL) < 2)
+        sched_yield();
+    check_int(threads("anamethati-pool", NULL), 1);
+    return 0;
+}
+
+static size_t own_stack(void)
+{
+    pthread_attr_t attributes;
+    size_t size = 0;
+    check_int(pthread_getattr_np(pthread_self(), &attributes), 0);
+    check_int(pthread_attr_getstacksize(&attributes, &size), 0);
+    pthread_attr_destroy(&attributes);
+    return size;
+}
+
+static int note_stack(void *arg)
+{
+    *(size_t *)arg = own_stack();
+    return 0;
+}
+
+static void names_are_cut_before_what_tells_threads_apart(void **state)
+{
+    (void)state;
+    run_between(count_long_names, OPTIONS(.name = "anamethatislongerthanthat", .workers = 1));
+}
+
+static int stacks_of_threads(void *arg)
+{
+    size_t pool = 0;
+    (void)arg;
+    check_int(own_stack(), 256 * 1024);
+    check_int(yoke_blocking(note_stack, &pool), 0);
+    pthread_attr_t attributes;
+    size_t usual = 0;
+    pthread_attr_init(&attributes);
+    pthread_attr_getstacksize(&attributes, &usual);
+    pthread_attr_destroy(&attributes);
+    check_int(pool, usual);
+    return 0;
+}
+
+static void threads_have_stacks_of_the_size_that_is_told(void **state)
+{
+    (void)state;
+    run_between(stacks_of_threads, OPTIONS(.name = NAME, .workers = 1));
+}
+
 /* ---- signals ---- */
 
 static unsigned long long bit(int signo)
@@ -305,6 +359,80 @@ static void two_descriptors_come_with_the_first_wait_and_go(void **state)
     close(keep);
     close(ends[0]);
     close(ends[1]);
+}
+
+static int opened_since(void)
+{
+    return __builtin_popcountll(descriptors() & ~before.fds);
+}
+
+/* What else brings the two, one of them a run; and what brings none. */
+static int use_a_file(void *arg)
+{
+    (void)arg;
+    YOKE_SCOPED(yoke_file) f = NULL;
+    check_int(yoke_file_open(&f, "/dev/null", O_RDONLY), 0);
+#ifdef YOKE__TSAN /* only those of the poll are seen */
+    check_int(opened_since(), 2);
+#else
+    check_int(opened_since(), 3);
+#endif
+    return 0;
+}
+
+static int use_a_listener(void *arg)
+{
+    (void)arg;
+    YOKE_SCOPED(yoke_listener) l = NULL;
+    check_int(yoke_listen(&l, "127.0.0.1:0", 0), 0);
+#ifdef YOKE__TSAN
+    check_int(opened_since(), 2);
+#else
+    check_int(opened_since(), 3);
+#endif
+    return 0;
+}
+
+static int use_a_signal(void *arg)
+{
+    (void)arg;
+    YOKE_SCOPE(s, .deadline = 1);
+    check_int(yoke_signal_wait(SIGWINCH), -ECANCELED);
+    check_int(opened_since(), 2);
+    return yoke_scope_close(s, 0);
+}
+
+static int use_no_descriptor(void *arg)
+{
+    (void)arg;
+    yoke_mutex lock = YOKE_MUTEX_INIT;
+    check_int(yoke_sleep(YOKE_MS(1)), 0);
+    check_int(yoke_blocking(nothing, NULL), 0);
+    check_int(yoke_mutex_lock(&lock), 0);
+    yoke_mutex_unlock(&lock);
+    check_int(opened_since(), 0);
+    return 0;
+}
+
+static void what_brings_descriptors_and_what_does_not(void **state)
+{
+    static const yoke_fn uses[] = { use_a_file, use_a_listener, use_a_signal, use_no_descriptor };
+    (void)state;
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
+        run_between(uses[i], OPTIONS(.name = NAME, .workers = 2));
+}
+
+static void a_configuration_file_is_closed(void **state)
+{
+    char path[64];
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/yoke-process-%d.conf", (int)getpid());
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "[yoke]\nworkers = 2\n", 19), 19);
+    close(fd);
+    run_between(use_no_descriptor, OPTIONS(.name = NAME, .config_file = path));
+    unlink(path);
 }
 
 /* ---- memory ---- */
@@ -458,6 +586,10 @@ int main(void)
         cmocka_unit_test(threads_block_all_but_their_own_faults),
         cmocka_unit_test(dispositions_are_changed_on_demand_and_given_back),
         cmocka_unit_test(an_alternate_stack_is_there_on_demand),
+        cmocka_unit_test(names_are_cut_before_what_tells_threads_apart),
+        cmocka_unit_test(threads_have_stacks_of_the_size_that_is_told),
+        cmocka_unit_test(what_brings_descriptors_and_what_does_not),
+        cmocka_unit_test(a_configuration_file_is_closed),
         cmocka_unit_test(two_descriptors_come_with_the_first_wait_and_go),
         cmocka_unit_test(stacks_are_mapped_by_the_slab_and_unmapped),
         cmocka_unit_test(only_variables_of_its_own_are_read),
