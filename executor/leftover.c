@@ -26,7 +26,7 @@ void yoke__leftover(struct yoke_runtime *rt, int64_t count, const char *what)
 
 static void tell_blocks(struct yoke_runtime *rt)
 {
-    for (int class = 0; class < YOKE__BLOCK_CLASSES; class++) {
+    for (enum yoke__block_class class = 0; class < YOKE__BLOCK_CLASSES; class++) {
         int64_t out = (int64_t)yoke__block_pool_out(&rt->blocks, class);
         for (int i = 0; i < rt->nworkers; i++)
             out -= (int64_t)yoke__block_cache_free(&rt->workers[i]->head.blocks, class);
