@@ -76,7 +76,7 @@ static inline bool yoke__ready_hidden(const struct yoke__ready *r)
 /* True if there may be a fiber in either part. */
 static inline bool yoke__ready_any(const struct yoke__ready *r)
 {
-    return yoke__deque_any(&r->public) || yoke__ready_hidden(r);
+    return yoke__ready_hidden(r) || yoke__deque_any(&r->public);
 }
 
 /* The owner enters the ring; false: it must not, and has not. */

@@ -226,6 +226,8 @@ int yoke__worker_yield(struct yoke__worker *w)
     if (yoke__unlikely(w->fiber->nosuspend != NULL))
         yoke__nosuspend_report(w, "yield");
     yoke__worker_flush(w);
+    if (!yoke__worker_others_wait(w) && !yoke__deque_any(&w->head.deque) && !w->rt->migrate)
+        return 0;
     if (yoke__likely(w->fiber->pin == NULL && !yoke__anybody_idle(w->rt)) && !turn_of_others(w) &&
         (to = yoke__ready_exchange(&w->ready, w->fiber)) != NULL) {
         w->woken_run++;
@@ -233,13 +235,10 @@ int yoke__worker_yield(struct yoke__worker *w)
         return 0;
     }
     to = next_woken(w);
-    if (to == NULL) {
-        if (!yoke__deque_any(&w->head.deque) && !yoke__worker_others_wait(w) && !w->rt->migrate)
-            return 0;
+    if (to == NULL)
         to = take_spare(w);
-        if (yoke__unlikely(to == NULL))
-            return -ENOMEM;
-    }
+    if (yoke__unlikely(to == NULL))
+        return -ENOMEM;
     switch_to(w, to, yield_hook, NULL);
     return 0;
 }
