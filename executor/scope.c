@@ -393,7 +393,7 @@ void yoke__scope_retire(struct yoke_runtime *rt, struct yoke__scope *scope)
     }
     yoke__store_relaxed(&scope->pins, 0); /* nobody else is left */
     (void)rt;
-    if (!yoke__seats_retire(yoke__self(), scope) || scope->children != NULL)
+    if (!yoke__seats_retire(scope) || scope->children != NULL)
         yoke__panic("scope %s left with somebody blocked inside", scope->name != NULL ? scope->name : "?");
 }
 

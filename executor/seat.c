@@ -227,8 +227,9 @@ void yoke__seats_show_locked(struct yoke__scope *scope, void (*show)(void *ctx, 
                 show_seat(&block->at[i].seat, show, ctx);
 }
 
-bool yoke__seats_retire(struct yoke__worker *w, struct yoke__scope *scope)
+bool yoke__seats_retire_slow(struct yoke__scope *scope)
 {
+    struct yoke__worker *w = yoke__self();
     struct yoke__seats *block;
     bool nobody = scope->seat.wait == 0 && scope->full_seats == NULL;
     while ((block = scope->seats) != NULL) {

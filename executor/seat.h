@@ -80,6 +80,10 @@ void yoke__seats_cancel_locked(struct yoke_runtime *rt, struct yoke__scope *scop
 void yoke__seats_show_locked(struct yoke__scope *scope, void (*show)(void *ctx, const struct yoke__wait *wait), void *ctx);
 
 /* The scope is over, and nobody looks. True: nobody sits there. */
-bool yoke__seats_retire(struct yoke__worker *w, struct yoke__scope *scope);
+bool yoke__seats_retire_slow(struct yoke__scope *scope);
+static inline bool yoke__seats_retire(struct yoke__scope *scope)
+{
+    return yoke__likely(scope->seats == NULL && scope->full_seats == NULL) ? scope->seat.wait == 0 : yoke__seats_retire_slow(scope);
+}
 
 #endif
