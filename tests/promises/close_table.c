@@ -311,7 +311,16 @@ static void spawn_those_who_end(yoke_group g, const struct scenario *s)
     }
 }
 
-static void come_from_outside(yoke_group g, yoke_scope enclosing, const struct scenario *s)
+/* Those who are cut by one thing end before the next comes: or the gate might be first. On one worker they have ended once they are gone. */
+static void until_gone(int waiting)
+{
+    while (yoke_cancelled() && load(&gone) < waiting) {
+        YOKE_SCOPE(shield, .shield = true, .deadline = yoke_after(YOKE_SEC(1000)));
+        check_int(yoke_scope_close(shield, yoke_yield()), 0);
+    }
+}
+
+static void come_from_outside(yoke_group g, yoke_scope enclosing, const struct scenario *s, int waiting)
 {
     for (int i = 0; i < 2; i++) {
         switch (s->outside[i]) {
@@ -338,6 +347,7 @@ static void come_from_outside(yoke_group g, yoke_scope enclosing, const struct s
         default:
             break;
         }
+        until_gone(waiting);
     }
 }
 
@@ -356,11 +366,7 @@ static struct outcome play(const struct scenario *s, bool exact)
                .on_done_ctx = &ask);
     int waiting = spawn_those_who_wait(g, s);
     spawn_those_who_end(g, s);
-    come_from_outside(g, enclosing, s);
-    while (yoke_cancelled() && load(&gone) < waiting) { /* or the gate might be first; on one worker they have ended before we go on */
-        YOKE_SCOPE(shield, .shield = true, .deadline = yoke_after(YOKE_SEC(1000)));
-        check_int(yoke_scope_close(shield, yoke_yield()), 0);
-    }
+    come_from_outside(g, enclosing, s, waiting);
     int body = s->body == BODY_WELL ? WELL : s->body == BODY_FAILS ? BODY_CODE : s->body == BODY_CUT ? -ECANCELED : yoke_checkpoint();
     if (exact)
         check_int(yoke_spawn_ptr(others, open_gate, NULL), 0);
