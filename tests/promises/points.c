@@ -304,9 +304,9 @@ static int take_time(void *arg)
 
 static void groups_and_forks_while_cancelled(yoke_group outside)
 {
+    static yoke_post_node node; /* valid until the function is entered, which may be after our end */
     yoke_failure failure;
     yoke_token *token;
-    yoke_post_node node;
     yoke_task h;
     YOKE_GROUP(inner); /* cancelled in effect, as it is inside */
     check_int(yoke_spawn_ptr(inner, counted, NULL), -ECANCELED);
