@@ -1,15 +1,19 @@
 /* cancel [TASKS]: blocked tasks, cancelled and joined, on two workers. */
+#include <errno.h>
 #include <yoke/yoke.h>
 
 #include "measure.h"
 
-static int tasks, blocked;
+static int tasks, blocked, cancelled;
 
 static int block(void *arg)
 {
     (void)arg;
     __atomic_add_fetch(&blocked, 1, __ATOMIC_RELAXED);
-    return yoke_sleep_until(YOKE_NEVER);
+    int rc = yoke_sleep_until(YOKE_NEVER);
+    if (rc == -ECANCELED)
+        __atomic_add_fetch(&cancelled, 1, __ATOMIC_RELAXED);
+    return rc;
 }
 
 static int app(void *arg)
@@ -31,7 +35,7 @@ int main(int argc, char **argv)
 {
     double ms;
     tasks = number(argc, argv, 1, 100000);
-    if (yoke_run(app, &ms, YOKE_OPTIONS(.workers = 2)) < 0)
+    if (yoke_run(app, &ms, YOKE_OPTIONS(.workers = 2)) < 0 || cancelled != tasks)
         return 1;
     print_result("cancel", "yoke", ms, "ms");
     return 0;

@@ -4,6 +4,7 @@
  */
 #include <yoke/yoke.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,7 +25,7 @@ static double in_use(void)
     return kilobytes("VmRSS:") + kilobytes("VmPTE:");
 }
 
-static int blocked;
+static int blocked, slept;
 
 static int block(void *arg)
 {
@@ -36,7 +37,10 @@ static int block(void *arg)
 static int sleeper(void *arg)
 {
     (void)arg;
-    return yoke_sleep(pause_ns);
+    int rc = yoke_sleep(pause_ns);
+    if (rc == 0)
+        __atomic_add_fetch(&slept, 1, __ATOMIC_RELAXED);
+    return rc;
 }
 
 struct run { int tasks; double kb, ms; };
@@ -65,7 +69,7 @@ static int sleep_all(void *arg)
         YOKE_TRY(yoke_spawn_ptr(g, sleeper, NULL));
     YOKE_TRY(yoke_group_close(g, 0));
     run->ms = (now_ns() - begin) / 1e6;
-    return 0;
+    return slept == run->tasks && run->ms * 1e6 >= (double)pause_ns ? 0 : -EPROTO;
 }
 
 static void *touch(void *stacks)

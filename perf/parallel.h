@@ -1,4 +1,4 @@
-/* parallel.h - the work of the question `parallel`: the same numbers for all who compete, in C and C++. peers/rayon.rs repeats it. */
+/* parallel.h - the work of the question `parallel`: the same numbers for all who compete, in C and C++. peers/rayon/parallel.rs repeats it. */
 #ifndef YOKE_PERF_PARALLEL_H
 #define YOKE_PERF_PARALLEL_H
 

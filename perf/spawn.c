@@ -8,13 +8,10 @@
  */
 #include <yoke/yoke.h>
 
-#include <string.h>
-
-#include "measure.h"
-
-enum { GROUPS = 1000, TASKS = 1000, GRAINS = 250000, GRAIN_NS = 200 };
+#include "spawn.h"
 
 static int turns; /* of spin() that make a grain */
+static int ran;
 
 static int nothing(void *arg)
 {
@@ -22,10 +19,11 @@ static int nothing(void *arg)
     return 0;
 }
 
-static void spin(int n)
+static int count(void *arg)
 {
-    for (int i = 0; i < n; i++)
-        __asm__ volatile("" : : "r"(i));
+    (void)arg;
+    __atomic_add_fetch(&ran, 1, __ATOMIC_RELAXED);
+    return 0;
 }
 
 static int grain(void *arg)
@@ -34,6 +32,8 @@ static int grain(void *arg)
     spin(turns);
     return 0;
 }
+
+static yoke_fn body = nothing; /* of the tasks; when the time is taken, all is done again with count() */
 
 static int into(yoke_group g, yoke_fn fn, int n)
 {
@@ -50,27 +50,28 @@ static int one_group(yoke_fn fn, int n)
 
 static int batch(void *arg)
 {
+    (void)arg;
     for (int i = 0; i < GROUPS; i++)
-        YOKE_TRY(one_group(nothing, TASKS));
-    return arg == NULL;
+        YOKE_TRY(one_group(body, TASKS));
+    return 0;
 }
 
 static int flat(void *arg)
 {
     (void)arg;
-    return one_group(nothing, GROUPS * TASKS);
+    return one_group(body, GROUPS * TASKS);
 }
 
 static int grains(void *arg)
 {
     (void)arg;
-    return one_group(grain, GRAINS);
+    return one_group(body, GRAINS);
 }
 
 static int spawn_own(void *arg)
 {
     (void)arg;
-    return one_group(nothing, TASKS);
+    return one_group(body, TASKS);
 }
 
 static int nested(void *arg)
@@ -81,7 +82,7 @@ static int nested(void *arg)
 
 static int spawn_siblings(void *arg)
 {
-    return into(*(yoke_group *)arg, nothing, TASKS);
+    return into(*(yoke_group *)arg, body, TASKS);
 }
 
 static int siblings(void *arg)
@@ -102,7 +103,8 @@ static int app(void *arg)
     YOKE_TRY(run->fn(run));
     run->ns = now_ns() - begin;
     run->mb = (kilobytes("VmHWM:") - before) / 1024;
-    return 0;
+    body = count;
+    return run->fn(run);
 }
 
 int main(int argc, char **argv)
@@ -119,17 +121,13 @@ int main(int argc, char **argv)
             run.fn = shapes[i].fn;
     if (run.fn == NULL)
         return 2;
-    double begin = now_ns();
-    spin(10000000);
-    turns = (int)(GRAIN_NS / (now_ns() - begin) * 10000000);
+    if (run.fn == grains) {
+        turns = turns_of_grain();
+        body = grain;
+    }
     if (yoke_run(app, &run, YOKE_OPTIONS(.workers = workers)) < 0)
         return 1;
-    snprintf(what, sizeof what, "%s-%d", shape, workers);
-    if (run.fn == grains) {
-        print_result(what, "yoke", run.ns / 1e6, "ms");
-        return 0;
-    }
-    print_result(what, "yoke", run.ns / (GROUPS * TASKS), "ns/task");
+    print_spawned(shape, workers, "yoke", run.ns, ran);
     if (run.fn == flat) {
         snprintf(what, sizeof what, "flat-memory-%d", workers);
         print_result(what, "yoke", run.mb, "MB");

@@ -1,12 +1,12 @@
-# packages: g++ libtbb-dev
+# packages: g++ libtbb-dev cargo rustc librust-rayon-dev librust-tokio-dev golang-go
 # What it costs to spawn a task and to close its group, in several shapes.
 for workers in 1 2; do
-    measure perf_spawn $workers batch
-    measure perf_tbb spawn $workers
-    measure perf_omp spawn $workers
-    for shape in flat nested siblings grains; do
-        measure perf_spawn $workers $shape
+    for shape in batch flat nested grains; do
+        for program in perf_spawn perf_spawn_tbb perf_spawn_omp perf_spawn_rayon perf_spawn_tokio perf_spawn_go; do
+            measure $program $workers $shape
+        done
     done
+    measure perf_spawn $workers siblings
 done
 goal batch-1 yoke '<=' 12
 goal flat-1 yoke '<=' 15

@@ -1,4 +1,7 @@
+# packages: cargo rustc librust-tokio-dev golang-go
 # Arming and disarming a deadline; how late a sleep is.
-measure perf_timer
+for program in perf_timer perf_timer_tokio perf_timer_go; do
+    measure $program
+done
 goal arm-disarm yoke '<=' 60
 ratio sleep-late yoke epoll_pwait2 '<=' 1.15

@@ -1,0 +1,61 @@
+// switch_fiber: ../switch.c with Boost.Fiber: yields, alone and in a pair; a value handed to and fro over channels without buffer. One thread.
+#include <boost/fiber/fiber.hpp>
+#include <boost/fiber/operations.hpp>
+#include <boost/fiber/unbuffered_channel.hpp>
+
+#include "../measure.h"
+
+enum { TIMES = 2000000 };
+
+static long yields;
+
+static void yield_all()
+{
+    for (int i = 0; i < TIMES; i++) {
+        yields++;
+        boost::this_fiber::yield();
+    }
+}
+
+template <typename F, typename G> static double pair(F first, G second)
+{
+    const double begin = now_ns();
+    boost::fibers::fiber a(first), b(second);
+    a.join();
+    b.join();
+    return (now_ns() - begin) / (2.0 * TIMES);
+}
+
+static void check(bool right)
+{
+    if (!right) {
+        std::fprintf(stderr, "a wrong result\n");
+        std::exit(1);
+    }
+}
+
+int main()
+{
+    const double begin = now_ns();
+    yield_all();
+    print_result("yield-alone", "Boost.Fiber", (now_ns() - begin) / TIMES, "ns");
+    print_result("yield-pair", "Boost.Fiber", pair(yield_all, yield_all), "ns");
+    check(yields == 3L * TIMES);
+
+    boost::fibers::unbuffered_channel<int> there, back;
+    long sum = 0;
+    const double ns = pair(
+        [&] {
+            for (int i = 0; i < TIMES; i++) {
+                there.push(i);
+                sum += back.value_pop();
+            }
+        },
+        [&] {
+            for (int i = 0; i < TIMES; i++)
+                back.push(there.value_pop());
+        });
+    check(sum == TIMES * (TIMES - 1L) / 2);
+    print_result("hand-over", "Boost.Fiber", ns, "ns");
+    return 0;
+}
