@@ -118,12 +118,19 @@ static bool at_the_gate(enum child c)
     return c == WAITS || c == FAILS_LATE || c == SUCCEEDS;
 }
 
+/* How those at the gate are let go: at one stroke; elsewhere the first of them, or the second, may have ended before the other one is reached. */
+enum turns { AT_ONE_STROKE, FIRST_FIRST, SECOND_FIRST, TURNS };
+
 /* Those at the gate end: cut, or let go. */
-static void gate_opens(struct world *w, const struct scenario *s, bool cut)
+static void gate_opens(struct world *w, const struct scenario *s, bool cut, enum turns turns)
 {
-    for (int i = 0; i < 2; i++)
-        if (at_the_gate(s->child[i]))
-            child_ends(w, s->child[i] == FAILS_LATE ? LATE_CODE : s->child[i] == WAITS && cut ? -ECANCELED : 0, true);
+    for (int n = 0; n < 2; n++) {
+        int i = turns == SECOND_FIRST ? 1 - n : n;
+        if (!at_the_gate(s->child[i]))
+            continue;
+        cut = cut || (turns != AT_ONE_STROKE && effectively(w));
+        child_ends(w, s->child[i] == FAILS_LATE ? LATE_CODE : s->child[i] == WAITS && cut ? -ECANCELED : 0, true);
+    }
 }
 
 static struct outcome table(const struct world *w, int body, bool body_failed)
@@ -156,7 +163,7 @@ enum release { IN_CLOSE, BEFORE, AT_ONCE };
  * `grace_over`: a stop under an enclosing cancel has run out of its grace before the close. `late`: those who were cut before the close end
  * only when the body's end has been recorded.
  */
-static struct outcome expect(const struct scenario *s, enum release release, bool grace_over, bool late)
+static struct outcome expect(const struct scenario *s, enum release release, bool grace_over, bool late, enum turns turns)
 {
     struct world w = { .policy = s->policy, .need = s->policy == ANY2 ? 2 : s->policy == ANY1 ? 1 : 0,
                        .on_done = s->outside[0] == ON_DONE || s->outside[1] == ON_DONE };
@@ -177,7 +184,7 @@ static struct outcome expect(const struct scenario *s, enum release release, boo
     }
     cut = effectively(&w);
     if (waiting && cut && !late) {
-        gate_opens(&w, s, true);
+        gate_opens(&w, s, true, turns);
         waiting = false;
     }
     for (int i = 0; i < 2; i++) {
@@ -207,13 +214,13 @@ static struct outcome expect(const struct scenario *s, enum release release, boo
         }
         cut = effectively(&w);
         if (waiting && cut && !late) {
-            gate_opens(&w, s, true);
+            gate_opens(&w, s, true, turns);
             waiting = false;
         }
     }
     int body = s->body == BODY_WELL ? WELL : s->body == BODY_FAILS ? BODY_CODE : s->body == BODY_CUT || effectively(&w) ? -ECANCELED : 0;
     if (waiting && !cut && release == BEFORE) {
-        gate_opens(&w, s, false);
+        gate_opens(&w, s, false, turns);
         waiting = false;
     }
     bool body_failed = body < 0 && !(body == -ECANCELED && effectively(&w));
@@ -224,7 +231,7 @@ static struct outcome expect(const struct scenario *s, enum release release, boo
     if (w.policy >= ANY1 && w.successes + w.live < w.need)
         cancel_own(&w, BY_VERDICT, 0);
     if (waiting)
-        gate_opens(&w, s, cut || (release == IN_CLOSE && effectively(&w)));
+        gate_opens(&w, s, cut || (release == IN_CLOSE && effectively(&w)), turns);
     return table(&w, body, body_failed);
 }
 
@@ -396,8 +403,8 @@ static void try(const struct scenario *s, bool exact)
 {
     struct outcome got = play(s, exact), wanted = { .row = 0 };
     bool right = false;
-    for (int variant = 0; variant < (exact ? 2 : 8) && !right; variant++) {
-        wanted = expect(s, exact ? IN_CLOSE : variant & 2 ? AT_ONCE : BEFORE, variant & 1, variant & 4);
+    for (int variant = 0; variant < (exact ? 2 : 8 * TURNS) && !right; variant++) {
+        wanted = expect(s, exact ? IN_CLOSE : variant & 2 ? AT_ONCE : BEFORE, variant & 1, variant & 4, (enum turns)(variant / 8));
         right = same(&got, &wanted);
     }
     if (right)

@@ -381,7 +381,7 @@ static int deeper_and_deeper(void *arg)
 
 static int watch(void *arg)
 {
-    yoke_scope at;
+    yoke_scope at = { .block = NULL };
     int before = 0;
     (void)arg;
     YOKE_GROUP(small);

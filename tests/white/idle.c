@@ -9,7 +9,7 @@
 enum { FIBERS = 20 };
 
 static struct yoke__fiber *left[FIBERS];
-static int nleft, went_on;
+static int nleft, went_on, slept_on;
 
 static void keep(struct yoke__worker *w, struct yoke__fiber *fiber, void *arg)
 {
@@ -45,14 +45,15 @@ static int push_and_leave(void *arg)
         sched_yield();
     for (int i = 0; i < FIBERS; i++)
         check_int(yoke__ready_push_public(&w->ready, left[i]), 0);
-    check_int(load(&w->rt->parked), 1);
+    slept_on += load(&w->rt->parked) == 1; /* else it had announced itself only, and has found them */
     return yoke_group_close(g, 0);
 }
 
 static void what_goes_along_to_a_ring_wakes_a_sleeper(void **state)
 {
     (void)state;
-    for (int round = repetitions(20); round > 0; round--) {
+    slept_on = 0;
+    while (slept_on < repetitions(20)) {
         nleft = went_on = 0;
         assert_int_equal(run(2, push_and_leave, NULL), 0);
         assert_int_equal(went_on, FIBERS);
