@@ -122,7 +122,7 @@ static void show_head(struct text *t, struct yoke__scope *scope, int depth)
     (void)yoke__scope_origin(scope, origin, sizeof origin);
     add(t, "%*s%s '%s'%s%s%s", indent(depth), "", kinds[scope->kind], scope->name != NULL ? scope->name : "", yoke__site_text(scope->site).text,
         scope->shield ? ", shield" : "", origin[0] == '\0' && scope->stopping ? ", stopping" : origin);
-    if (scope->head.owner != NULL)
+    if (scope->head.owner != NULL && scope->kind != YOKE__SCOPE_ROOT) /* the root's may have ended */
         add(t, ", of task '%s'", yoke__scope_owner(scope)->task->name);
     add(t, "\n");
 }

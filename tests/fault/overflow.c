@@ -660,6 +660,7 @@ int main(void)
         cmocka_unit_test(a_fork_has_the_name_of_its_task),
         cmocka_unit_test(a_deferred_function_has_the_name_of_its_task),
         cmocka_unit_test(several_at_once_make_one_report),
+        cmocka_unit_test(without_guards_it_is_found_when_the_stack_is_left),
         cmocka_unit_test(others_faults_are_passed_on),
         cmocka_unit_test(the_flags_of_the_former_handler_hold),
         cmocka_unit_test(anothers_guard_is_no_overflow),
@@ -672,7 +673,6 @@ int main(void)
         cmocka_unit_test(a_start_up_that_fails_takes_it_away),
         cmocka_unit_test(a_refused_handler_is_a_failed_start_up),
         cmocka_unit_test(a_worker_without_an_alternate_stack_says_so),
-        cmocka_unit_test(without_guards_it_is_found_when_the_stack_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -229,9 +229,9 @@ struct target {
 static int cancel_group(void *arg)
 {
     struct target *target = arg;
-    int line = __LINE__ + 1;
-    check_int(yoke_group_cancel(target->group, -EXDEV), 0);
+    int line = __LINE__ + 2; /* told before: who is cancelled reads it */
     snprintf(target->by, 512, ", cancelled by task #%llu (%s:%d), -EXDEV", (unsigned long long)yoke_task_id(), __FILE__, line);
+    check_int(yoke_group_cancel(target->group, -EXDEV), 0);
     return 0;
 }
 

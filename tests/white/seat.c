@@ -442,6 +442,7 @@ static int look_and_rise(void *arg)
     OPEN_HOUSE(g);
     guests[0] = (struct guest){ .rc = 1 };
     check_int(yoke_spawn_ptr(g, *(bool *)arg ? stay_in_a_scope : stay, &guests[0]), 0);
+    await(&guests[0].here, 1);
     while (load(&guests[0].wait.state) != YOKE__WAIT_PARKED)
         let_others();
     at_the_lock = 0;
