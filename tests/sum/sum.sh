@@ -171,8 +171,9 @@ interrupt)
     set -m # so that the job does not ignore SIGINT
     "$sum" big >ours 2>err &
     pid=$!
-    while ! grep -q 'Threads:.*[3-9]' /proc/$pid/status 2>/dev/null; do :; done
-    sleep 0.3
+    until caught=$(awk '/^SigCgt:/ { print $2 }' /proc/$pid/status) && ((0x${caught:-0} & 2)); do # it awaits SIGINT
+        kill -0 $pid || fail "ended by itself: $(cat err)"
+    done
     kill -INT $pid
     rc=0
     wait $pid || rc=$?
