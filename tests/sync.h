@@ -19,13 +19,26 @@ static uint64_t fresh(void)
     return add(&random_state, 0x9e3779b97f4a7c15u) + seed();
 }
 
+/* The processor to another thread; not again soon if that one, perhaps of another process, kept it. */
+static void let_another_thread_run(void)
+{
+    static _Thread_local int64_t skip;
+    if (skip > 0) {
+        skip--;
+        return;
+    }
+    int64_t before = yoke_now();
+    sched_yield();
+    skip = (yoke_now() - before) / YOKE_US(20);
+}
+
 /* A place for others to come in between: tasks of this worker, other workers, other threads on their processor. */
 static void mix(uint64_t *r)
 {
     uint64_t n = next_random(r);
     jitter(r);
     if (n % 16 == 0)
-        sched_yield();
+        let_another_thread_run();
     else if (n % 4 == 0)
         for (uint64_t i = n / 16 % 300; i > 0; i--)
             __asm__ volatile("" ::: "memory");

@@ -25,7 +25,7 @@ static struct job job;
 static yoke_token *token; /* for the signal handler */
 static int interrupt_seen;
 
-/* ---- Ctrl-C: the handler posts, the posted task cancels ---- */
+/* ---- Ctrl-C: the handler posts, the posted task cancels. Before there is a token, run() sees that it came. ---- */
 
 static int interrupt(void *arg)
 {
@@ -38,9 +38,11 @@ static void on_interrupt(int signal)
 {
     static yoke_post_node node;
     (void)signal;
-    yoke_token *to = __atomic_load_n(&token, __ATOMIC_ACQUIRE);
-    if (__atomic_exchange_n(&interrupt_seen, 1, __ATOMIC_SEQ_CST) != 0 || to == NULL || yoke_post(to, &node, interrupt, NULL) < 0)
-        _exit(130); /* a second one, or nothing to cancel */
+    if (__atomic_exchange_n(&interrupt_seen, 1, __ATOMIC_SEQ_CST) != 0)
+        _exit(130); /* a second one */
+    yoke_token *to = __atomic_load_n(&token, __ATOMIC_SEQ_CST);
+    if (to != NULL && yoke_post(to, &node, interrupt, NULL) < 0)
+        _exit(130);
 }
 
 /* ---- the work ---- */
@@ -119,7 +121,9 @@ static int run(void *arg)
     YOKE_TRY(yoke_token_acquire(&mine, outer));
     YOKE_SCOPE(scope, .name = "all");
     job.scope = scope;
-    __atomic_store_n(&token, mine, __ATOMIC_RELEASE);
+    __atomic_store_n(&token, mine, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&interrupt_seen, __ATOMIC_SEQ_CST) != 0)
+        YOKE_TRY(interrupt(NULL));
     YOKE_GROUP(side, .name = "side");
     int rc = job.progress ? yoke_spawn(side, progress_task, struct progress_job *, progress) : 0;
     if (rc == 0)
@@ -234,7 +238,7 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &action, NULL);
     rc = yoke_run(run, NULL, YOKE_OPTIONS(.name = "yoke-sum", .workers = (int)jobs));
     hash_end();
-    yoke_token_release(__atomic_exchange_n(&token, NULL, __ATOMIC_ACQ_REL));
+    yoke_token_release(__atomic_exchange_n(&token, NULL, __ATOMIC_SEQ_CST));
     if (job.interrupted) {
         fprintf(stderr, "yoke-sum: interrupted after %llu files, %llu bytes\n", (unsigned long long)counted(files),
                 (unsigned long long)counted(bytes));

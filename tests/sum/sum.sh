@@ -169,16 +169,19 @@ interrupt)
     mkdir big
     for i in 1 2 3 4; do truncate -s 20G big/$i; done
     set -m # so that the job does not ignore SIGINT
-    "$sum" big >ours 2>err &
-    pid=$!
-    until caught=$(awk '/^SigCgt:/ { print $2 }' /proc/$pid/status) && ((0x${caught:-0} & 2)); do # it awaits SIGINT
-        kill -0 $pid || fail "ended by itself: $(cat err)"
+    for after in 0 0 0.01 0.3; do # as soon as it is caught, and later
+        "$sum" big >ours 2>err &
+        pid=$!
+        until caught=$(awk '/^SigCgt:/ { print $2 }' /proc/$pid/status) && ((0x${caught:-0} & 2)); do
+            kill -0 $pid || fail "ended by itself: $(cat err)"
+        done
+        [ $after = 0 ] || sleep $after
+        kill -INT $pid
+        rc=0
+        wait $pid || rc=$?
+        [ $rc = 130 ] || fail "exit $rc: $(cat err)"
+        grep -q '^yoke-sum: interrupted after [0-9]* files, [0-9]* bytes$' err || fail "said: $(cat err)"
     done
-    kill -INT $pid
-    rc=0
-    wait $pid || rc=$?
-    [ $rc = 130 ] || fail "exit $rc: $(cat err)"
-    grep -q '^yoke-sum: interrupted after [0-9]* files, [0-9]* bytes$' err || fail "said: $(cat err)"
     ;;
 terminal)
     mkdir big
