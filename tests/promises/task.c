@@ -87,6 +87,71 @@ static void deferred_functions_run_last_first_shielded(void **state)
     }
 }
 
+/* ---- one grace for all of a task's cleanup ---- */
+
+enum { CLEANUPS = 5 }; /* three deferred functions, one that the second of them defers, and a slot's destructor */
+
+static int cleanups;
+static int64_t grace_end;
+
+/* The first one waits until the grace is over; the others find that it is. */
+static int share_the_grace(void *arg)
+{
+    if (cleanups++ == 0) {
+        grace_end = yoke_deadline();
+        check_int(yoke_sleep_until(YOKE_NEVER), -ECANCELED);
+        return 0;
+    }
+    check(yoke_deadline() == grace_end);
+    check_int(yoke_checkpoint(), -ECANCELED);
+    if (cleanups == 2)
+        check_int(yoke_defer(share_the_grace, arg), 0);
+    return 0;
+}
+
+static void share_the_grace_too(void *value)
+{
+    (void)share_the_grace(value);
+}
+
+static const yoke_slot last_to_go = { .name = "last to go", .destroy = share_the_grace_too };
+
+static int clean_up_for_long(void *arg)
+{
+    yoke_group *cancel = arg;
+    check_int(yoke_slot_set(&last_to_go, &cleanups), 0);
+    for (int i = 0; i < 3; i++)
+        check_int(yoke_defer(share_the_grace, NULL), 0);
+    if (cancel == NULL)
+        return 6;
+    check_int(yoke_group_cancel(*cancel, 0), 0);
+    return yoke_sleep_until(YOKE_NEVER);
+}
+
+/* Cleanup under cancellation is bounded by its own grace alone, as it is without one. */
+static int clean_up_cancelled(void *arg)
+{
+    (void)arg;
+    YOKE_GROUP(g);
+    check_int(yoke_spawn_ptr(g, clean_up_for_long, &g), 0);
+    return yoke_group_close(g, 0);
+}
+
+static void all_of_a_task_s_cleanup_shares_one_grace(void **state)
+{
+    (void)state;
+    static const struct {
+        yoke_fn main;
+        int rc;
+    } runs[] = { { clean_up_for_long, 6 }, { clean_up_cancelled, 0 } };
+    for (int workers = 1; workers <= 3; workers++)
+        for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+            cleanups = 0;
+            assert_int_equal(run_with(runs[i].main, NULL, OPTIONS(.workers = workers, .cleanup_grace = YOKE_MS(2))), runs[i].rc);
+            assert_int_equal(cleanups, CLEANUPS);
+        }
+}
+
 /* ---- slots ---- */
 
 static int destroyed;
@@ -437,6 +502,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deferred_functions_run_last_first_shielded),
+        cmocka_unit_test(all_of_a_task_s_cleanup_shares_one_grace),
         cmocka_unit_test(slots_belong_to_one_task_and_end_with_it),
         cmocka_unit_test(bindings_are_scoped_and_inherited),
         cmocka_unit_test(a_handle_tells_awaits_and_cancels_one_child),
