@@ -91,9 +91,12 @@ static int block_and_go_on(void *arg)
     return 0;
 }
 
+static int behind;
+
 static int block_behind(void *arg)
 {
     int *result = arg;
+    add(&behind, 1);
     *result = yoke_blocking(never_run, NULL);
     return *result;
 }
@@ -102,14 +105,15 @@ static int cancel_blocking_main(void *arg)
 {
     (void)arg;
     int running = 0, queued = 0;
-    entered = 0;
+    entered = behind = 0;
     pthread_mutex_lock(&gate); /* one worker, which stays on this thread */
     YOKE_GROUP(g);
     check_int(yoke_spawn_ptr(g, block_at_gate, &running), 0);
     while (load(&entered) == 0)
         check_int(yoke_sleep(YOKE_US(50)), 0);
     check_int(yoke_spawn_ptr(g, block_behind, &queued), 0); /* the only thread is taken: this one waits in the queue */
-    check_int(yoke_sleep(YOKE_MS(1)), 0);
+    while (load(&behind) == 0)
+        check_int(yoke_yield(), 0); /* on one worker, it waits when we go on */
     check_int(yoke_group_cancel(g, 0), 0);
     {
         YOKE_SCOPE(calm, .shield = true);

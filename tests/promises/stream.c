@@ -125,16 +125,23 @@ static void vectors_and_broken_pipes(void **state)
 
 /* ---- cancelling and closing ---- */
 
+static int flips; /* tasks that have come as far as their read: on one worker they wait in it then */
+
+static void until_flips(int n)
+{
+    while (load(&flips) < n)
+        check_int(yoke_yield(), 0);
+}
+
 static int read_cancelled(void *arg)
 {
     char c;
     yoke_stream *s = *(yoke_stream **)arg;
+    add(&flips, 1);
     check_int(yoke_read(s, &c, 1), -ECANCELED);
     check_int(yoke_write(s, "x", 1), -ECANCELED); /* checked first, though there is room */
     return -ECANCELED;
 }
-
-static int flips; /* tasks that have come as far as their read: on one worker they wait in it then */
 
 static int read_closed(void *arg)
 {
@@ -150,9 +157,10 @@ static int cancel_and_close(void *arg)
     char c;
     (void)arg;
     YOKE_TRY(yoke_stream_pair(&a, &b));
+    store(&flips, 0);
     YOKE_GROUP(g);
     check_int(yoke_spawn(g, read_cancelled, yoke_stream *, a), 0);
-    check_int(yoke_sleep(YOKE_US(200)), 0);
+    until_flips(1);
     check_int(yoke_group_cancel(g, 0), 0);
     check_int(yoke_group_close(g, 0), 0);
     YOKE_SCOPE(late, .deadline = yoke_after(YOKE_US(300)));
@@ -162,7 +170,7 @@ static int cancel_and_close(void *arg)
     check_int(c, 'y');
     YOKE_GROUP(h);
     check_int(yoke_spawn(h, read_closed, yoke_stream *, a), 0);
-    check_int(yoke_sleep(YOKE_US(200)), 0);
+    until_flips(2);
     check_int(yoke_close(a), 0);
     check_int(yoke_group_close(h, 0), 0);
     check_int(yoke_read(b, &c, 1), 0); /* the other end sees it */
