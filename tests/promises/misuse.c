@@ -60,8 +60,10 @@ static int misuse_in_a_fork(void *arg)
 static void a_fork_on_another_stack_is_not_the_owner(void **state)
 {
     (void)state;
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 5; i++) {
         assert_int_equal(run(2, misuse_in_a_fork, NULL), 4);
+        assert_string_equal(reports, ""); /* of a block that was left, above all */
+    }
 }
 
 /* ---- another runtime -------------------------------------------------------------------------------------------------------------- */
@@ -117,6 +119,7 @@ static void what_another_runtime_has_is_not_to_be_had(void **state)
 {
     (void)state;
     assert_int_equal(run(2, beside_another_runtime, NULL), 0);
+    assert_string_equal(reports, "");
 }
 
 /* ---- bad arguments ------------------------------------------------------------------------------------------------------------------ */

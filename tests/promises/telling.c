@@ -144,11 +144,15 @@ static int join_leaver(void *arg)
     yoke_fork(&f, leave_open, arg);
     while (stolen && load(&started) == 0)
         sched_yield();
+    YOKE_SCOPE(inner, .deadline = yoke_after(YOKE_SEC(1000))); /* another one than the fork's */
+    int64_t deadline = yoke_deadline();
     check_int(yoke_join(&f), 5);
     check_int(load(&ended), 1); /* cancelled and joined before the join came back */
     check_int(yoke_checkpoint(), 0);
-    YOKE_GROUP(g); /* and what was current is so again */
-    return yoke_group_close(g, 0);
+    check(yoke_deadline() == deadline); /* and what was current is so again */
+    YOKE_GROUP(g);
+    check_int(yoke_group_close(g, 0), 0);
+    return yoke_scope_close(inner, 0);
 }
 
 /* A fork that is called where it was begun is only looked at in debug mode: otherwise its task's end tells. */
