@@ -1,5 +1,6 @@
 /* The deadlock verdict: what is reported, what comes of it, what holds it off. That it is never wrong: deadlock_crowd.c. */
 #include "child.h"
+#include "idle.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -7,7 +8,10 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { A_WHILE = 20 * 1000 }; /* us; by then a wrong verdict has come: it takes less */
+/*
+ * That no verdict comes is seen when all threads sleep: whoever would give one has looked by then (idle.h). What ends a wait that is to hold it off
+ * comes after that; a deadline cannot be told to come after, so it is put off, run by run, until the threads were seen asleep before it.
+ */
 
 static yoke_mutex m, n;
 static yoke_semaphore semaphore;
@@ -264,13 +268,40 @@ static int shielded(void *arg)
     return yoke_scope_close(s, yoke_event_wait(&event));
 }
 
+/* A wait of a while: how long, whether it is over, and whether all slept before that. */
+static int64_t a_while;
+static int waited, slept;
+
+static void *watch_sleep(void *arg)
+{
+    until_idle(); /* at the latest when main waits for us */
+    store(&slept, load(&waited) == 0);
+    return arg;
+}
+
 static int shielded_for_a_while(void *arg)
 {
     (void)arg;
     yoke_event_init(&event);
-    YOKE_SCOPE(s, .shield = true, .deadline = yoke_after(YOKE_US(A_WHILE)));
+    YOKE_SCOPE(s, .shield = true, .deadline = yoke_after(a_while));
     check_int(yoke_scope_close(s, yoke_event_wait(&event)), -ETIMEDOUT);
+    store(&waited, 1);
     return 0;
+}
+
+/* Runs main_task until all were seen asleep in its wait of a while. Its result, and reports, are those of each run. */
+static void run_for_a_while(int workers, yoke_fn main_task, int rc, const char *not_said)
+{
+    slept = 0;
+    for (a_while = YOKE_MS(1); slept == 0; a_while *= 2) {
+        pthread_t watcher;
+        waited = 0;
+        assert_int_equal(pthread_create(&watcher, NULL, watch_sleep, NULL), 0);
+        int result = run(workers, main_task, NULL);
+        pthread_join(watcher, NULL);
+        assert_int_equal(result, rc);
+        assert_false(reported(not_said));
+    }
 }
 
 static int spawned;
@@ -298,7 +329,7 @@ static void run_shielded(void)
     (void)rc;
 }
 
-/* A task that no cancel reaches in a runtime that is told to stop: its token held the verdict off until then. */
+/* A task that no cancel reaches in a runtime that is told to stop: who may tell it, and the token, hold the verdict off until then. */
 static void stop_shielded(void)
 {
     yoke_runtime *rt;
@@ -308,7 +339,8 @@ static void stop_shielded(void)
         return;
     while (load(&spawned) == 0)
         sched_yield(); /* cancelled before, it could not */
-    usleep(A_WHILE);
+    until_idle();
+    dprintf(2, "now\n");
     yoke_token_release(token);
     yoke_stop(rt);
 }
@@ -321,6 +353,8 @@ static void what_no_cancel_ends_aborts_with_the_report(void **state)
         int status = in_child(bodies[i]);
         assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
         assert_non_null(strstr(output, "the root is cancelled\n"));
+        const char *now = strstr(output, "now\n"), *verdict = strstr(output, "deadlock: ");
+        assert_true(i == 0 || (now != NULL && now < verdict)); /* and not before */
         const char *again = strstr(output, "still blocked: aborting");
         assert_non_null(again);
         assert_non_null(strstr(again, "task 'unyielding'"));
@@ -333,16 +367,14 @@ static void a_shield_with_a_deadline_is_waited_for(void **state)
 {
     (void)state;
     for (int workers = 1; workers <= 2; workers++) {
-        assert_int_equal(run(workers, shielded_for_a_while, NULL), 0);
-        assert_false(reported("deadlock: "));
-        assert_int_equal(run(workers, only_cleanup_is_shielded, NULL), -EDEADLK);
-        assert_false(reported("aborting"));
+        run_for_a_while(workers, shielded_for_a_while, 0, "deadlock: ");
+        run_for_a_while(workers, only_cleanup_is_shielded, -EDEADLK, "aborting");
     }
 }
 
 /* ---- what holds it off ---- */
 
-/* What a thread does after a while. */
+/* What a thread does when all others sleep. */
 struct later {
     int fd;
     int port;
@@ -361,7 +393,7 @@ static int set_event(void *arg)
 static void *do_later(void *arg)
 {
     struct later *later = arg;
-    usleep(A_WHILE);
+    until_idle();
     if (later->fd > 0)
         check_int(write(later->fd, "x", 1), 1);
     if (later->port > 0) {
@@ -396,7 +428,8 @@ static int woken_by(yoke_fn waker, void *arg)
 static int sleeps(void *arg)
 {
     (void)arg;
-    check_int(yoke_sleep(YOKE_US(A_WHILE)), 0);
+    check_int(yoke_sleep(a_while), 0);
+    store(&waited, 1);
     return yoke_event_set(&event);
 }
 
@@ -410,8 +443,9 @@ static int a_deadline(void *arg)
 {
     (void)arg;
     yoke_event_init(&event);
-    YOKE_SCOPE(s, .deadline = yoke_after(YOKE_US(A_WHILE)));
+    YOKE_SCOPE(s, .deadline = yoke_after(a_while));
     check_int(yoke_scope_close(s, yoke_event_wait(&event)), -ETIMEDOUT);
+    store(&waited, 1);
     return 0;
 }
 
@@ -488,7 +522,7 @@ static int job(void *arg)
 {
     (void)arg;
     store(&ready, 1);
-    usleep(A_WHILE);
+    until_idle();
     store(&job_over, 1);
     return 0;
 }
@@ -522,12 +556,16 @@ static int a_token(void *arg)
 static void whatever_may_still_come_holds_it_off(void **state)
 {
     (void)state;
-    yoke_fn mains[] = { a_sleep, a_deadline, a_descriptor, a_listener, a_signal, a_job, a_token };
+    yoke_fn mains[] = { a_descriptor, a_listener, a_signal, a_job, a_token };
     for (size_t i = 0; i < sizeof mains / sizeof *mains; i++)
         for (int workers = 1; workers <= 3; workers++) {
             assert_int_equal(run(workers, mains[i], NULL), 0);
             assert_false(reported("deadlock: "));
         }
+    for (int workers = 1; workers <= 3; workers++) {
+        run_for_a_while(workers, a_sleep, 0, "deadlock: ");
+        run_for_a_while(workers, a_deadline, 0, "deadlock: ");
+    }
 }
 
 static int a_far_deadline(void *arg)
@@ -542,8 +580,9 @@ static void a_timer_far_away_does_too(void **state)
 {
     (void)state;
     struct later later = { .signal = SIGINT };
-    assert_int_equal(run_with(a_far_deadline, &later, OPTIONS(.workers = 2, .signals = true, .stop_grace = -1)), 0);
+    int rc = run_with(a_far_deadline, &later, OPTIONS(.workers = 2, .signals = true, .stop_grace = -1));
     pthread_join(later.thread, NULL);
+    assert_int_equal(rc, 0);
     assert_false(reported("deadlock: "));
 }
 
@@ -574,8 +613,9 @@ static void switched_off_nothing_is_said(void **state)
 {
     (void)state;
     struct later later = { .signal = SIGINT };
-    assert_int_equal(run_with(no_deadline, &later, OPTIONS(.workers = 2, .signals = true, .stop_grace = -1, .deadlock = "off")), 0);
+    int rc = run_with(no_deadline, &later, OPTIONS(.workers = 2, .signals = true, .stop_grace = -1, .deadlock = "off"));
     pthread_join(later.thread, NULL);
+    assert_int_equal(rc, 0);
     assert_false(reported("deadlock: "));
 }
 
@@ -583,7 +623,8 @@ static void switched_off_nothing_is_said(void **state)
 
 static void *release_later(void *arg)
 {
-    usleep(A_WHILE);
+    until_idle();
+    check(!reported("deadlock: ")); /* held off until now */
     yoke_token_release(arg);
     return NULL;
 }
@@ -615,8 +656,10 @@ static void the_last_release_of_a_token_lets_it_come(void **state)
 {
     (void)state;
     for (int workers = 1; workers <= 2; workers++) {
-        assert_int_equal(run(workers, token_without_post, NULL), -EDEADLK);
+        int rc = run(workers, token_without_post, NULL);
         pthread_join(releaser, NULL);
+        assert_checks();
+        assert_int_equal(rc, -EDEADLK);
         yoke_token *token;
         assert_int_equal(run(workers, token_of_an_ended_group, &token), -EDEADLK);
         yoke_token_release(token);
@@ -719,7 +762,8 @@ static void a_started_runtime_waits_for_its_caller(void **state)
         assert_int_equal(yoke_runtime_token(rt, &token), 0);
         assert_int_equal(yoke_post(token, &node, blocked_in_started, &own), 0);
         yoke_token_release(token);
-        usleep(i == 0 ? A_WHILE : 0);
+        if (i < 3)
+            until_idle();
         assert_int_equal(yoke_stop(rt), 0);
         assert_false(reported("deadlock: "));
         assert_checks();
