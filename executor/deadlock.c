@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "find.h"
 #include "report.h"
 #include "runtime.h"
 #include "scope.h"
@@ -46,7 +47,7 @@ static bool deadlocked(struct yoke_runtime *rt)
 {
     uint64_t claims = yoke__load_seq(&rt->claims);
     return all_asleep(rt) && !anything_outside(rt) && !yoke__timers_any(&rt->timers) && yoke__load_seq(&rt->holds) == 0 &&
-           !anything_queued(rt) && yoke__load_acquire(&rt->finished) != YOKE__FINISHED && /* pairs with run_main() in worker.c */
+           !anything_queued(rt) && yoke__load_acquire(&rt->finished) != YOKE__FINISHED && /* pairs with run_main() in run.c */
            yoke__load_seq(&rt->stopping) == 0 && yoke__load_seq(&rt->claims) == claims;
 }
 
@@ -73,7 +74,7 @@ static bool signals_handled(struct yoke_runtime *rt, bool answered)
     uint32_t running = YOKE__RUNNING;
     if (!rt->options.signals || answered)
         return true;
-    if (yoke__cas_acq_rel(&rt->finished, &running, YOKE__ASKED)) /* pairs with runtime_end() */
+    if (yoke__cas_acq_rel(&rt->finished, &running, YOKE__ASKED)) /* pairs with runtime_end() in runtime.c */
         yoke__os_futex_wake(&rt->finished, 1);
     return false;
 }
@@ -83,11 +84,11 @@ static void judge(struct yoke_runtime *rt)
     bool answered = yoke__xchg_seq(&rt->answered, 0u) != 0; /* before the looks */
     if (!deadlocked(rt) || !signals_handled(rt, answered))
         return;
-    if (yoke__load_acquire(&rt->root.cancel) != YOKE__CANCEL_NONE) /* pairs with mark_locked() in scope.c */
+    if (yoke__load_acquire(&rt->root.cancel) != YOKE__CANCEL_NONE) /* pairs with yoke__scope_mark_locked() in scope.c */
         give_up(rt);
     yoke__report(rt, "deadlock: these tasks are blocked, and nothing is left that could wake one of them: the root is cancelled");
     yoke__dump_blocked(rt, "deadlock");
-    yoke__store_release(&rt->deadlocked, 1); /* pairs with run_main() in worker.c */
+    yoke__store_release(&rt->deadlocked, 1); /* pairs with run_main() in run.c */
     yoke__scope_cancel(rt, &rt->root, YOKE__CANCEL_DEADLOCK, -EDEADLK, NULL);
     yoke__store_seq(&rt->suspected, 1); /* again: if the cancel has woken nobody, no worker's sleep raises a suspicion */
 }

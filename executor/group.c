@@ -5,7 +5,7 @@
  *   - the owner's strand counts its spawns, and the children that it runs itself inside close, in fields of its own (spawned, done);
  *   - a member (a strand inside the group's tree) that spawns into it adds 1 to `live` before it publishes the child, so that the
  *     sum cannot reach zero while it itself is not counted as ended;
- *   - a child that ends elsewhere subtracts 1 from `live`, in batches per worker (worker.c: flushed before the worker runs a task of
+ *   - a child that ends elsewhere subtracts 1 from `live`, in batches per worker (run.c: flushed before the worker runs a task of
  *     another group, resumes a fiber, blocks or looks for work elsewhere), or takes back a spawn of its own kind.
  * `live` starts with a large bias. In close the owner takes the bias away and puts in spawned - done in one atomic addition: from then
  * on `live` is the number of children that have not ended; it cannot rise from 0, since only living members (and posts, which add
@@ -33,10 +33,12 @@
 #include <string.h>
 
 #include "cycle.h"
+#include "find.h"
 #include "handle.h"
 #include "policy.h"
 #include "post.h"
 #include "report.h"
+#include "run.h"
 #include "scope.h"
 #include "stop.h"
 #include "task.h"

@@ -6,6 +6,7 @@
 #include "core.h"
 #include "fork.h"
 #include "report.h"
+#include "run.h"
 #include "task.h"
 #include "worker.h"
 

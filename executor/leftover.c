@@ -4,6 +4,7 @@
 #include "leftover.h"
 
 #include "report.h"
+#include "spare.h"
 #include "worker.h"
 
 static const char *const class_names[YOKE__BLOCK_CLASSES] = {
@@ -46,7 +47,7 @@ static int64_t length(const struct yoke__fiber *fiber)
 static void tell_stacks(struct yoke_runtime *rt)
 {
     int64_t out = (int64_t)rt->stacks.in_use;
-    for (struct yoke__fiber *chain = rt->fibers; chain != NULL; chain = *yoke__worker_next_chain(chain))
+    for (struct yoke__fiber *chain = rt->fibers; chain != NULL; chain = *yoke__spare_next_chain(chain))
         out -= length(chain);
     for (int i = 0; i < rt->nworkers; i++)
         out -= length(rt->workers[i]->spare) + length(rt->workers[i]->spare_chain);

@@ -32,6 +32,7 @@
 #include "park.h"
 
 #include "deadlock.h"
+#include "find.h"
 #include "worker.h"
 
 static void barrier(struct yoke_runtime *rt)

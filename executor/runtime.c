@@ -17,6 +17,7 @@
 #include "process.h"
 #include "report.h"
 #include "scope.h"
+#include "spare.h"
 #include "task.h"
 #include "topology.h"
 #include "wait.h"
@@ -117,7 +118,7 @@ static void destroy_workers(struct yoke_runtime *rt)
             yoke__worker_destroy(rt->workers[i]);
     while (rt->fibers != NULL) {
         struct yoke__fiber *chain = rt->fibers;
-        rt->fibers = *yoke__worker_next_chain(chain);
+        rt->fibers = *yoke__spare_next_chain(chain);
         yoke__fibers_retire(chain);
     }
     yoke__large_retire(rt);
@@ -257,7 +258,7 @@ no_config:
 static int runtime_end(struct yoke_runtime *rt)
 {
     uint32_t finished;
-    while ((finished = yoke__load_acquire(&rt->finished)) != YOKE__FINISHED) { /* pairs with run_main() in worker.c */
+    while ((finished = yoke__load_acquire(&rt->finished)) != YOKE__FINISHED) { /* pairs with run_main() in run.c */
         if (finished == YOKE__ASKED) {
             yoke__deadlock_answer(rt);
             continue;

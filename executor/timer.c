@@ -29,7 +29,7 @@ void yoke__timer_arm(struct yoke__timers *timers, int index, struct yoke__timer 
 
 bool yoke__timer_disarm(struct yoke__timer *timer)
 {
-    struct yoke__timer_shard *shard = yoke__load_acquire(&timer->shard); /* pairs with fire_due(): the callback is over */
+    struct yoke__timer_shard *shard = yoke__load_acquire(&timer->shard); /* pairs with fire_shard(): the callback is over */
     if (shard == NULL)
         return false;
     yoke__lock_acquire(&shard->lock);

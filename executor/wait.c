@@ -9,6 +9,7 @@
 #include "deadlock.h"
 #include "scope.h"
 #include "seat.h"
+#include "spare.h"
 #include "worker.h"
 
 void yoke__wait_init(struct yoke__wait *wait, const char *what)

@@ -1,0 +1,34 @@
+/*
+ * run.h - running what a worker has found.
+ */
+#ifndef YOKE_EXECUTOR_RUN_H
+#define YOKE_EXECUTOR_RUN_H
+
+#include "spare.h"
+#include "suspend.h"
+
+/* The scheduler's loop: every pooled fiber begins here and never returns. */
+void yoke__worker_loop(void *handoff);
+
+/* What a large stack begins with: runs what is handed to it (large.h), and goes back to a scheduler loop. */
+void yoke__worker_large(void *handoff);
+
+/* From a loop; may come back to it on another worker. */
+void yoke__run_node(struct yoke__worker *w, struct yoke__node *node);
+
+/* Tells what this worker has counted for its batch of completions. */
+void yoke__worker_flush_slow(struct yoke__worker *w);
+static inline void yoke__worker_flush(struct yoke__worker *w)
+{
+    if (w->batch != NULL)
+        yoke__worker_flush_slow(w);
+}
+
+/* From a loop, whose stack becomes a spare. What goes on there may take long, and has nothing to do with the ends counted here. */
+static inline void yoke__resume(struct yoke__worker *w, struct yoke__fiber *fiber)
+{
+    yoke__worker_flush(w);
+    yoke__switch_to(w, fiber, yoke__spare_hook, NULL);
+}
+
+#endif
