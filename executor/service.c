@@ -13,7 +13,7 @@
 #include "stop.h"
 #include "worker.h"
 
-enum { SLICE_NS = 100 * 1000, TICK_NS = 600 * 1000, LONGEST_TICK_NS = 4 * TICK_NS, GRACE_NS = 600 * 1000 };
+enum { SLICE_NS = 100 * 1000, TICK_NS = 600 * 1000, GRACE_NS = 600 * 1000 };
 
 /* Short slices let the thread run soon after its wake-up though every core is busy; timers are not to be late either. */
 static void enter(struct yoke__service *service)
@@ -157,13 +157,8 @@ static void hold_poll(struct yoke__service *service)
     leave_poll(service);
 }
 
-struct rhythm {
-    uint32_t seen; /* `turns` at the last look */
-    int64_t tick;
-};
-
 /* One round with a driver. */
-static void serve_poll(struct yoke__service *service, struct rhythm *rhythm)
+static void serve_poll(struct yoke__service *service, uint32_t *seen)
 {
     uint32_t word = yoke__load_seq(&service->word), turns = yoke__load_relaxed(&service->turns);
     yoke__deadlock_look(service->rt);
@@ -173,18 +168,12 @@ static void serve_poll(struct yoke__service *service, struct rhythm *rhythm)
         int64_t next = yoke__timers_earliest(&service->rt->timers);
         watch(service, word, next < now + GRACE_NS ? next : now + GRACE_NS, false);
         if (yoke__load_relaxed(&service->turns) == turns && yoke__load_acquire(&service->stopping) == 0 && /* pairs with yoke__service_stop() */
-            take_poll(service, YOKE__POLLER_SERVICE)) {
+            take_poll(service, YOKE__POLLER_SERVICE))
             hold_poll(service);
-            rhythm->tick = TICK_NS;
-        }
-    } else if (turns == rhythm->seen) {
-        watch(service, word, INT64_MAX, true);
-        rhythm->tick = TICK_NS;
     } else {
-        watch(service, word, now + rhythm->tick, true);
-        rhythm->tick = rhythm->tick < LONGEST_TICK_NS ? 2 * rhythm->tick : LONGEST_TICK_NS;
+        watch(service, word, turns == *seen ? INT64_MAX : now + TICK_NS, true);
     }
-    rhythm->seen = turns;
+    *seen = turns;
 }
 
 /* One round without: nobody else watches the timers. */
@@ -205,13 +194,13 @@ static void serve_timers(struct yoke__service *service)
 static void *serve(void *arg)
 {
     struct yoke__service *service = arg;
-    struct rhythm rhythm = { .tick = TICK_NS };
+    uint32_t seen = 0;
     enter(service);
     while (yoke__load_acquire(&service->stopping) == 0 && yoke__load_acquire(&service->driver) == NULL) /* pairs with yoke__service_stop() and yoke__service_driver() */
         serve_timers(service);
     yoke__store_seq(&service->poller, (uint32_t)YOKE__POLLER_NONE); /* until now it was ours: the timers were */
     while (yoke__load_acquire(&service->stopping) == 0) /* pairs with yoke__service_stop() */
-        serve_poll(service, &rhythm);
+        serve_poll(service, &seen);
     return NULL;
 }
 

@@ -6,10 +6,9 @@
  * task after another takes it now and then for a look that does not sleep. The service thread takes it when the workers are busy with
  * long tasks: it keeps it until one of them is idle when an event comes, or wanted to have its look (`wanted`).
  *
- * While workers have the poll, the service thread looks every TICK_NS whether that is still so, twice and four times as seldom while it
- * is (a wake-up costs as much as a request), and dozes once a whole tick has passed without a change. A poll that is free at a tick and
- * still untouched GRACE_NS later is taken: so workers that run short tasks keep it, and one that is kept busy is replaced within
- * TICK_NS + GRACE_NS, or 4 TICK_NS + GRACE_NS after a time without busy workers.
+ * While workers have the poll, the service thread looks every TICK_NS whether that is still so, and dozes once a whole tick has passed
+ * without a change. A poll that is free at a tick and still untouched GRACE_NS later is taken: so workers that run short tasks keep it,
+ * and one that is kept busy is replaced within TICK_NS + GRACE_NS.
  *
  * The arguments; all of the words concerned are seq_cst.
  *   - Who leaves the poll lets it go and then looks whether the service thread dozes; that announces its doze and then looks at the poll
