@@ -108,7 +108,7 @@ bool yoke__scope_mark_locked(struct yoke__scope *scope, enum yoke__cancel kind, 
     scope->cancel_site = site;
     scope->cancel_task = task;
     scope->walk_next = NULL;
-    yoke__store_release(&scope->cancel, (uint32_t)kind); /* pairs with the walks in yoke__scope_cancelled_slow() and leave_code() */
+    yoke__store_release(&scope->cancel, (uint32_t)kind); /* pairs with yoke__scope_cancelled_slow(), yoke__scope_outermost_cancelled() */
     yoke__scope_pin(scope);
     return true;
 }

@@ -42,7 +42,7 @@ static void on_interrupt(int signal)
         _exit(130); /* a second one */
     yoke_token *to = __atomic_load_n(&token, __ATOMIC_SEQ_CST);
     if (to != NULL && yoke_post(to, &node, interrupt, NULL) < 0)
-        _exit(130);
+        _exit(130); /* nothing is left to cancel */
 }
 
 /* ---- the work ---- */
@@ -121,7 +121,7 @@ static int run(void *arg)
     YOKE_TRY(yoke_token_acquire(&mine, outer));
     YOKE_SCOPE(scope, .name = "all");
     job.scope = scope;
-    __atomic_store_n(&token, mine, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&token, mine, __ATOMIC_SEQ_CST); /* store-load against on_interrupt(): one sees the other, or both */
     if (__atomic_load_n(&interrupt_seen, __ATOMIC_SEQ_CST) != 0)
         YOKE_TRY(interrupt(NULL));
     YOKE_GROUP(side, .name = "side");
