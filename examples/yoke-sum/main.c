@@ -30,7 +30,7 @@ static int interrupt_seen;
 static int interrupt(void *arg)
 {
     (void)arg;
-    job.interrupted = true;
+    __atomic_store_n(&job.interrupted, true, __ATOMIC_RELAXED); /* run() and the posted task may both be here */
     return yoke_scope_cancel(job.scope, -EINTR);
 }
 
