@@ -63,6 +63,8 @@ struct world {
     int first;
     bool cut_by_deadline, cut_by_enclosing;
     unsigned live, successes, spawned, failures, cancelled;
+    bool shut;       /* it was cancelled before the gate was opened */
+    bool through[2]; /* the children that have gone through the gate, or were cut there */
 };
 
 static bool effectively(const struct world *w)
@@ -118,17 +120,28 @@ static bool at_the_gate(enum child c)
     return c == WAITS || c == FAILS_LATE || c == SUCCEEDS;
 }
 
-/* How those at the gate are let go: at one stroke; elsewhere the first of them, or the second, may have ended before the other one is reached. */
-enum turns { AT_ONE_STROKE, FIRST_FIRST, SECOND_FIRST, TURNS };
+/*
+ * On one worker those at the gate go when the owner waits in close, at one stroke. Elsewhere each may be anywhere between saying that it is
+ * there and waiting: the second may end first; one may end only when the body's end has been recorded; and what cancels the group once the
+ * gate is open may still cut it, or not any more.
+ */
+enum freedom { SECOND_FIRST = 1, FIRST_LAST = 2, FIRST_SPARED = 8, GRACE_OVER = 32, FREEDOMS = 64 };
 
-/* Those at the gate end: cut, or let go. */
-static void gate_opens(struct world *w, const struct scenario *s, bool cut, enum turns turns)
+static bool free_to(unsigned freedom, int i, enum freedom what)
 {
+    return (freedom & (unsigned)what << i) != 0;
+}
+
+/* Those at the gate end: cut, or let go; `last`: the body's end has been recorded. */
+static void gate_opens(struct world *w, const struct scenario *s, bool exact, unsigned freedom, bool last)
+{
+    bool before = effectively(w);
     for (int n = 0; n < 2; n++) {
-        int i = turns == SECOND_FIRST ? 1 - n : n;
-        if (!at_the_gate(s->child[i]))
+        int i = freedom & SECOND_FIRST ? 1 - n : n;
+        if (!at_the_gate(s->child[i]) || w->through[i] || (!last && free_to(freedom, i, FIRST_LAST)))
             continue;
-        cut = cut || (turns != AT_ONE_STROKE && effectively(w));
+        w->through[i] = true;
+        bool cut = exact ? before : effectively(w) && (w->shut || !free_to(freedom, i, FIRST_SPARED));
         child_ends(w, s->child[i] == FAILS_LATE ? LATE_CODE : s->child[i] == WAITS && cut ? -ECANCELED : 0, true);
     }
 }
@@ -156,23 +169,15 @@ static struct outcome table(const struct world *w, int body, bool body_failed)
     return o;
 }
 
-/* When those who are still at the gate are let go: with the owner in close; before it; so that the body's end is recorded first all the same. */
-enum release { IN_CLOSE, BEFORE, AT_ONCE };
-
-/*
- * `grace_over`: a stop under an enclosing cancel has run out of its grace before the close. `late`: those who were cut before the close end
- * only when the body's end has been recorded.
- */
-static struct outcome expect(const struct scenario *s, enum release release, bool grace_over, bool late, enum turns turns)
+/* What close says. A stop under an enclosing cancel may have run out of its grace before (GRACE_OVER). */
+static struct outcome expect(const struct scenario *s, bool exact, unsigned freedom)
 {
     struct world w = { .policy = s->policy, .need = s->policy == ANY2 ? 2 : s->policy == ANY1 ? 1 : 0,
                        .on_done = s->outside[0] == ON_DONE || s->outside[1] == ON_DONE };
-    bool waiting = false, cut = false;
     for (int i = 0; i < 2; i++)
         if (at_the_gate(s->child[i])) {
             w.spawned++;
             w.live++;
-            waiting = true;
         }
     for (int i = 0; i < 2; i++) {
         enum child c = s->child[i];
@@ -182,11 +187,9 @@ static struct outcome expect(const struct scenario *s, enum release release, boo
         w.live++;
         child_ends(&w, c == ENDS_WELL ? 1 : c == FAILS ? CHILD_CODE : -ECANCELED, c == BY_HANDLE);
     }
-    cut = effectively(&w);
-    if (waiting && cut && !late) {
-        gate_opens(&w, s, true, turns);
-        waiting = false;
-    }
+    w.shut = effectively(&w);
+    if (w.shut)
+        gate_opens(&w, s, exact, freedom, false);
     for (int i = 0; i < 2; i++) {
         switch (s->outside[i]) {
         case DEADLINE:
@@ -199,7 +202,7 @@ static struct outcome expect(const struct scenario *s, enum release release, boo
             w.enclosing = true;
             break;
         case GRACE:
-            if (!w.enclosing || grace_over)
+            if (!w.enclosing || freedom & GRACE_OVER)
                 cancel_own(&w, BY_REASON, 0);
             break;
         case STOP: /* what is cancelled is not stopped any more */
@@ -212,17 +215,13 @@ static struct outcome expect(const struct scenario *s, enum release release, boo
         default:
             break;
         }
-        cut = effectively(&w);
-        if (waiting && cut && !late) {
-            gate_opens(&w, s, true, turns);
-            waiting = false;
-        }
+        w.shut = effectively(&w);
+        if (w.shut)
+            gate_opens(&w, s, exact, freedom, false);
     }
     int body = s->body == BODY_WELL ? WELL : s->body == BODY_FAILS ? BODY_CODE : s->body == BODY_CUT || effectively(&w) ? -ECANCELED : 0;
-    if (waiting && !cut && release == BEFORE) {
-        gate_opens(&w, s, false, turns);
-        waiting = false;
-    }
+    if (!exact)
+        gate_opens(&w, s, exact, freedom, false);
     bool body_failed = body < 0 && !(body == -ECANCELED && effectively(&w));
     if (body_failed)
         world_fails(&w, body);
@@ -230,8 +229,7 @@ static struct outcome expect(const struct scenario *s, enum release release, boo
         note_cut(&w);
     if (w.policy >= ANY1 && w.successes + w.live < w.need)
         cancel_own(&w, BY_VERDICT, 0);
-    if (waiting)
-        gate_opens(&w, s, cut || (release == IN_CLOSE && effectively(&w)), turns);
+    gate_opens(&w, s, exact, freedom, true);
     return table(&w, body, body_failed);
 }
 
@@ -403,8 +401,8 @@ static void try(const struct scenario *s, bool exact)
 {
     struct outcome got = play(s, exact), wanted = { .row = 0 };
     bool right = false;
-    for (int variant = 0; variant < (exact ? 2 : 8 * TURNS) && !right; variant++) {
-        wanted = expect(s, exact ? IN_CLOSE : variant & 2 ? AT_ONCE : BEFORE, variant & 1, variant & 4, (enum turns)(variant / 8));
+    for (unsigned freedom = 0; freedom < FREEDOMS && !right; freedom += exact ? GRACE_OVER : 1) {
+        wanted = expect(s, exact, freedom);
         right = same(&got, &wanted);
     }
     if (right)
