@@ -56,6 +56,7 @@ struct yoke__worker;
 struct yoke__wait;
 struct yoke__held;
 struct yoke__edge;
+struct yoke__begun;
 
 /* ---- failure slot ------------------------------------------------------------------------------------------------------- */
 
@@ -77,7 +78,7 @@ struct yoke__strand {
     struct yoke__scope *base;      /* current scope at its start: what is above must be closed at its end */
     struct yoke__task *task;
     struct yoke__fail *fail; /* slot of the last failure, or NULL */
-    int forks;               /* begun and not joined; counted in debug mode only */
+    struct yoke__begun *begun; /* forks not joined, last begun first; in debug mode only: unjoined.h */
     struct yoke__held *held; /* what must not outlive it: held.h */
     yoke_forked *fork;       /* it is that fork's, run by another worker than its joiner's; NULL: a task's own */
     struct yoke__seat *seat; /* in a scope that another strand opened, or NULL: seat.h */
@@ -127,7 +128,7 @@ enum yoke__task_flags {
     YOKE__TASK_CLEANUP = 8, /* deferred functions or slots */
     YOKE__TASK_NAMED = 16,  /* it has an id */
     YOKE__TASK_OTHER = 32,  /* its block is not one of the small ones */
-    YOKE__TASK_FORKED = 64, /* debug mode counts its forks */
+    YOKE__TASK_FORKED = 64, /* debug mode: it has forked */
     YOKE__TASK_HELD = 128,  /* it, or a fork of it, has held something: held.h */
     YOKE__TASK_SEATED = 256, /* it has blocked in the scope where it began: seat.h */
 };

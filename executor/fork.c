@@ -28,6 +28,7 @@
 #include "report.h"
 #include "scope.h"
 #include "seat.h"
+#include "unjoined.h"
 #include "wait.h"
 #include "worker.h"
 
@@ -86,7 +87,7 @@ void yoke__fast_fork_slow(yoke_forked *fork)
     struct yoke__strand *strand = yoke__current(w);
     fork->from = strand->head;
     if (w->rt->config.debug) {
-        strand->forks++;
+        yoke__unjoined_begun(w, strand, fork, __builtin_return_address(0));
         yoke__or_relaxed(&strand->task->flags, (uint16_t)YOKE__TASK_FORKED); /* ordered by the joins of the task's forks */
     }
     fork->state = (uintptr_t)w->head.deque.bottom + 1;
@@ -111,12 +112,22 @@ static int call_here(struct yoke__strand *strand, yoke_forked *fork)
     struct yoke__scope_head *scope = strand->head.scope, *own = fork->from.scope;
     yoke__strand_set_scope(yoke__self(), strand, own);
     int rc = fork->fn(fork->arg);
+    if (yoke__unlikely(strand->begun != NULL))
+        yoke__unjoined_below(strand, __builtin_frame_address(0));
     if (strand->head.scope != own)
         yoke__scope_unwind(strand, (struct yoke__scope *)(void *)own, "was still open when a fork ended: cancelled and joined");
     yoke__strand_set_scope(yoke__self(), strand, scope);
     if (yoke__unlikely(strand->seat != NULL && strand->seat->block->scope != strand->base))
         yoke__seat_vacate(strand); /* of another strand's scope, which may go */
     return rc;
+}
+
+/* What was popped is not what is joined. If it was public, it lies higher now, and need not be this strand's: hence the floor. */
+static void put_back(struct yoke__worker *w, void *item)
+{
+    if (yoke__deque_push(&w->head.deque, item) > 0) /* cannot fail: there was room for it */
+        yoke__wake_one(w->rt);
+    w->head.floor = w->head.deque.bottom;
 }
 
 static bool join_blames(const void *object, const struct yoke__strand *strand)
@@ -183,10 +194,8 @@ int yoke__fast_join_slow(yoke_forked *fork)
     if (w == NULL)
         return -ENOTRECOVERABLE;
     struct yoke__strand *strand = yoke__current(w);
-    if (w->rt->config.debug) {
-        if (strand->forks-- <= 0 && &strand->head == fork->from.self)
-            yoke__panic("task '%s' joins a fork twice, or one that it did not begin", strand->task->name);
-    }
+    if (w->rt->config.debug)
+        yoke__unjoined_joins(w, strand, fork);
     uintptr_t state = yoke__load_acquire(&fork->state); /* pairs with yoke__fork_run() */
     if (state == UNQUEUED)
         return call_here(strand, fork);
@@ -200,8 +209,10 @@ int yoke__fast_join_slow(yoke_forked *fork)
             fork->arg = fork;
             return call_here(strand, fork);
         }
-        if (item != NULL && yoke__deque_push(&w->head.deque, item) > 0) /* cannot fail: there was room for it */
-            yoke__wake_one(w->rt);
+        if (item != NULL) {
+            yoke__unjoined_popped(w, item, __builtin_frame_address(0), strand->task);
+            put_back(w, item);
+        }
     }
     return wait_for(fork);
 }
@@ -267,12 +278,11 @@ void yoke__fork_run(struct yoke__worker *w, yoke_forked *fork, bool typed)
     leave_queue(fork);
     w->head.strand = &strand.head;
     int rc = fork->fn(typed ? fork : fork->arg);
+    yoke__unjoined_end(&strand);
     if (strand.head.scope != scope)
         yoke__scope_unwind(&strand, strand.base, "was still open when a fork ended: cancelled and joined");
     yoke__held_end(&strand);
     yoke__seat_vacate(&strand);
-    if (strand.forks != 0)
-        yoke__panic("a fork of task '%s' ended with forks of its own not joined", strand.task->name);
     fork->result = rc;
     fork->failure = strand.fail == NULL ? NULL : yoke__fail_take(yoke__self(), &strand, rc);
     /* release: the fork's effects; acquire: the wait; pairs with wait_for() and yoke__fast_join_slow() */

@@ -42,6 +42,7 @@
 #include "scope.h"
 #include "stop.h"
 #include "task.h"
+#include "unjoined.h"
 #include "wait.h"
 #include "worker.h"
 
@@ -210,11 +211,12 @@ struct yoke__fiber *yoke__group_service_ended(struct yoke__group *group)
 
 /* ---- closing ---------------------------------------------------------------------------------------------------------- */
 
-/* An item that was popped and is not for us. */
+/* An item that was popped and is not for us. If it was public, it lies higher now, and need not be this strand's: hence the floor (fork.c). */
 static void put_back(struct yoke__worker *w, void *item)
 {
     if (yoke__deque_push(&w->head.deque, item) > 0) /* cannot fail: there was room for it */
         yoke__wake_one(w->rt);
+    w->head.floor = w->head.deque.bottom;
 }
 
 /* Calls children that lie next in the deque, on this stack. */
@@ -236,6 +238,9 @@ static void run_own_children(struct yoke__strand *strand, struct yoke__group *gr
             break;
         struct yoke__task *task = (struct yoke__task *)(void *)((char *)item - tag);
         if (((uintptr_t)item & YOKE__TAG_MASK) != tag || task->group != group) {
+            yoke__unjoined_popped(w, item, __builtin_frame_address(0), child.task != NULL ? child.task : strand->task);
+            yoke__unjoined_of_ended(item, &child);
+            yoke__unjoined_of_closing(item, strand, group);
             put_back(w, item);
             break;
         }
@@ -292,6 +297,7 @@ static void wait_for_children(struct yoke__strand *strand, struct yoke__group *g
 static __attribute__((noinline)) void wait_compared(struct yoke_runtime *rt, struct yoke__strand *strand, struct yoke__group *group)
 {
     struct yoke__edge edge = { .strand = strand, .on = &in_close, .object = group };
+    yoke__unjoined_within(strand, &group->scope);
     yoke__cycle_enter(rt, &edge);
     wait_for_children(strand, group);
     yoke__cycle_leave(rt, &edge);

@@ -3,6 +3,9 @@
  */
 #include "report.h"
 
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <link.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,6 +61,22 @@ struct yoke__text yoke__site_text(const yoke_site *site)
     struct yoke__text out = { "" };
     if (site != NULL)
         snprintf(out.text, sizeof out.text, " (%s:%d)", site->file, site->line);
+    return out;
+}
+
+struct yoke__text yoke__place_text(const void *returns_to)
+{
+    struct yoke__text out;
+    Dl_info info;
+    uintptr_t at = (uintptr_t)returns_to - 1; /* of the call itself */
+    if (dladdr(returns_to, &info) == 0 || info.dli_fname == NULL) {
+        snprintf(out.text, sizeof out.text, "%#" PRIxPTR, at);
+        return out;
+    }
+    const ElfW(Ehdr) *header = info.dli_fbase;
+    const char *slash = strrchr(info.dli_fname, '/');
+    snprintf(out.text, sizeof out.text, "%.120s+%#" PRIxPTR, slash != NULL ? slash + 1 : info.dli_fname,
+             header->e_type == ET_EXEC ? at : at - (uintptr_t)header); /* where it is loaded is where it was linked for */
     return out;
 }
 

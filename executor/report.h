@@ -23,6 +23,9 @@ struct yoke__text {
 };
 struct yoke__text yoke__site_text(const yoke_site *site);
 
+/* "program+0x1234", as addr2line takes it, of a call's return address. */
+struct yoke__text yoke__place_text(const void *returns_to);
+
 /* "-EPIPE (Broken pipe)" style text of a code. */
 struct yoke__text yoke__code_text(int code);
 

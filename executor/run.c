@@ -17,6 +17,7 @@
 #include "scope.h"
 #include "stop.h"
 #include "task.h"
+#include "unjoined.h"
 
 void yoke__worker_flush_slow(struct yoke__worker *w)
 {
@@ -224,8 +225,10 @@ static void *run_tasks(struct yoke__worker *w, void *item, bool taken)
         w = yoke__task_call_on(w, &strand, task);
         w->head.strand = NULL;
         count_end(w, group);
-        if (thinning > 0 ? --thinning == 0 : yoke__worker_others_wait(w))
+        if (thinning > 0 ? --thinning == 0 : yoke__worker_others_wait(w)) {
+            yoke__unjoined_next(w, &strand);
             return NULL;
+        }
         item = yoke__deque_pop(&w->head.deque);
         if (item == NULL) {
             if (!taken || w->robbed == NULL || !worth_taking(w, (int64_t)yoke__os_now() - begin) ||
@@ -235,6 +238,8 @@ static void *run_tasks(struct yoke__worker *w, void *item, bool taken)
             taken = false;
         }
     } while (is_task(item));
+    yoke__unjoined_popped(w, item, &strand, strand.task);
+    yoke__unjoined_of_ended(item, &strand);
     return item;
 }
 

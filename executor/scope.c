@@ -32,6 +32,7 @@
 #include "report.h"
 #include "seat.h"
 #include "stop.h"
+#include "unjoined.h"
 #include "wait.h"
 #include "worker.h"
 
@@ -485,6 +486,8 @@ void *yoke_local_get(const yoke_local *key)
 static int leave_scope(struct yoke__worker *w, struct yoke__strand *strand, struct yoke__scope *scope, int rc)
 {
     int body = rc;
+    if (yoke__unlikely((w->head.deque.bottom > w->head.floor) | (strand->begun != NULL)))
+        yoke__unjoined_leave(w, strand, scope);
     if (rc == -ECANCELED && yoke__scope_outermost_cancelled(scope) == scope)
         rc = scope->reason;
     yoke__strand_set_scope(w, strand, &scope->parent->head);

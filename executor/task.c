@@ -235,19 +235,17 @@ static int run_cleanup(struct yoke__task *task, int rc)
 int yoke__task_finish(struct yoke__strand *strand, int rc)
 {
     struct yoke__task *task = strand->task;
+    yoke__unjoined_end(strand); /* before anything is run on this stack */
     if (yoke__strand_scope(strand) != strand->base) {
         if (yoke__scope_unwind(strand, strand->base, "was still open when its task ended: cancelled and joined") && rc >= 0)
             rc = -EINVAL;
     }
-    if (yoke__load_relaxed(&task->flags) & YOKE__TASK_CLEANUP)
+    if (yoke__load_relaxed(&task->flags) & YOKE__TASK_CLEANUP) {
         rc = run_cleanup(task, rc);
+        yoke__unjoined_end(strand);
+    }
     yoke__held_end(strand); /* deferred functions may still have let go of it */
     yoke__seat_vacate(strand);
-    if (strand->forks != 0) {
-        struct yoke_runtime *rt = yoke__self()->rt;
-        yoke__report(rt, "task '%s'%s ended with %d forks not joined", task->name, yoke__site_text(task->site).text, strand->forks);
-        yoke__panic("task '%s' ended with forks not joined: their descriptors are gone", task->name);
-    }
     return rc;
 }
 

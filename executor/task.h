@@ -6,6 +6,7 @@
 
 #include "core.h"
 #include "handle.h"
+#include "unjoined.h"
 
 /* A block with room for `size` bytes of argument; NULL: out of memory. The fields marked (z) are zero. */
 struct yoke__task *yoke__task_new(struct yoke__worker *w, size_t size);
@@ -29,7 +30,7 @@ static inline void yoke__task_strand(struct yoke__strand *strand, struct yoke__t
     strand->base = scope;
     strand->task = task;
     strand->fail = NULL;
-    strand->forks = 0;
+    strand->begun = NULL;
     strand->held = NULL;
     strand->fork = NULL;
     strand->seat = NULL;
@@ -70,7 +71,9 @@ static inline struct yoke__worker *yoke__task_call(struct yoke__worker *w, struc
     struct yoke__strand strand;
     yoke__task_strand(&strand, task, &task->group->scope);
     w->head.strand = &strand.head;
-    return yoke__task_call_on(w, &strand, task);
+    w = yoke__task_call_on(w, &strand, task);
+    yoke__unjoined_next(w, &strand);
+    return w;
 }
 
 /* Frees the handles of a group that has ended. */
