@@ -44,7 +44,7 @@ static int app(void *arg)
     if (buffer == NULL)
         return yoke_fail(-12, "no %s", "memory");
     YOKE_LOCAL(&language, buffer);
-    YOKE_SCOPE(s, .deadline = yoke_after(YOKE_SEC(60)));
+    YOKE_SCOPE(s, .deadline = yoke_after(YOKE_SEC(3600)));
     YOKE_GROUP(g, .name = "squares", .policy = YOKE_ALL);
     for (int i = 0; i < 3; i++)
         YOKE_TRY(yoke_spawn(g, square, struct square, i, &out[i]));
