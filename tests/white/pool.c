@@ -60,6 +60,7 @@ static void until(bool (*what)(void))
 /* ---- between the sections ---- */
 
 static void (*giving_up)(void); /* NULL: an idle thread waits; else it is told that its time is over, after this */
+static int gave_up;             /* that has been done; atomic */
 
 static int watched_wait(uint32_t *word, uint32_t expected, uint64_t deadline)
 {
@@ -70,6 +71,8 @@ static int watched_wait(uint32_t *word, uint32_t expected, uint64_t deadline)
     if (before == NULL)
         return yoke__os_futex_wait(word, expected, deadline);
     before();
+    store(&gave_up, 1);
+    tell();
     return -ETIMEDOUT;
 }
 
@@ -523,7 +526,7 @@ static void submit_and_take_back(void)
 
 static bool all_are_over(void)
 {
-    return all_ended() && view(0).idle == view(0).threads;
+    return load(&gave_up) && all_ended() && view(0).idle == view(0).threads;
 }
 
 /* A job that comes just when a thread gives up waiting must not be left alone: it may have been counted on, or another one that is idle. */
@@ -541,6 +544,7 @@ static void a_job_meets_a_thread_that_gives_up(void **state)
             until(n == 1 ? one_runs : two_run);
             store(&met.done, 0);
             taken_back = false;
+            store(&gave_up, 0);
             __atomic_store_n(&giving_up, cases[i], __ATOMIC_SEQ_CST);
             open_gate();
             expected = n + 1;
