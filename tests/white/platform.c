@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -156,16 +157,23 @@ static long call_listen(void)
     return yoke__os_listen(listener, 8);
 }
 
+/* Where a machine is busy a connection may come to the listener a little after connect(2) has returned. */
+static void await_connection(void)
+{
+    struct pollfd one = { .fd = listener, .events = POLLIN };
+    assert_int_equal(poll(&one, 1, -1), 1);
+}
+
 static long connecting(int (*finish)(int fd))
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     int rc = yoke__os_connect(fd, (struct sockaddr *)&address, address_length);
-    if (rc >= 0 && finish != NULL)
-        rc = finish(fd);
+    if (rc >= 0) {
+        await_connection();
+        rc = finish != NULL ? finish(fd) : rc;
+        close(accept(listener, NULL, NULL));
+    }
     close(fd);
-    int accepted = accept(listener, NULL, NULL);
-    if (accepted >= 0)
-        close(accepted);
     return rc;
 }
 
@@ -184,6 +192,7 @@ static long call_accept(void)
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (connect(fd, (struct sockaddr *)&address, address_length) < 0)
         return 1000;
+    await_connection();
     int rc = yoke__os_accept(listener), again = rc < 0 ? accept(listener, NULL, NULL) : -1;
     if (rc < 0 && again < 0)
         rc = 1000; /* the connection is lost */
@@ -388,15 +397,14 @@ static void a_file_is_read_as_far_as_there_is_room(void **state)
 {
     (void)state;
     char text[5];
-    int to = open("/tmp", O_TMPFILE | O_RDWR, 0600);
-    if (to < 0)
-        skip();
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", to);
+    char path[] = "/tmp/yoke-test-XXXXXX";
+    int to = mkstemp(path);
+    assert_true(to >= 0);
     assert_int_equal(yoke__os_write(to, "abcdefgh", 8), 8);
     assert_int_equal(yoke__os_read_file(path, text, sizeof text), 4);
     assert_string_equal(text, "abcd");
     close(to);
+    unlink(path);
 }
 
 /* errno belongs to the program: a signal handler may come between a call of the program and its look at errno. */
@@ -464,7 +472,9 @@ static int open_things(void **state)
     address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     epoll = yoke__os_epoll_create();
-    file = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+    char path[] = "/tmp/yoke-test-XXXXXX"; /* O_TMPFILE is not for every file system */
+    file = mkstemp(path);
+    unlink(path);
     return room == NULL || yoke__os_pipe(ends) < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) < 0 ||
                    listen(listener, 8) < 0 || getsockname(listener, (struct sockaddr *)&address, &address_length) < 0 || epoll < 0 || file < 0
                ? -1
