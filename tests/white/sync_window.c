@@ -45,7 +45,7 @@ static void come_in(void)
     armed = false;
     if (cancel_too)
         check_int(yoke_scope_cancel(scope, -EXDEV), 0);
-    YOKE_SCOPE(shield, .shield = true, .deadline = yoke_after(YOKE_SEC(100)));
+    YOKE_SCOPE(shield, .shield = true);
     check_int(yoke_event_set(&go), 0);
     while (came == 0)
         check_int(yoke_yield(), 0);
