@@ -177,7 +177,7 @@ static void many_senders_many_readers(void **state)
 
 /* ---- a signal handler on the thread that pushes ---- */
 
-enum { SIGNALS = 2000 };
+enum { SIGNALS = 2000, SECONDS = 20 }; /* fewer signals, where each waits for a turn of the other thread for long */
 
 static struct letter by_handler[SIGNALS], by_thread[LETTERS];
 static int handled, enough;
@@ -216,8 +216,11 @@ static void a_signal_handler_may_push(void **state)
     long posted = 0, next[2] = { 0, 0 };
     assert_int_equal(pthread_create(&thread, NULL, interrupted, &posted), 0);
     int signals = repetitions(SIGNALS);
+    int64_t late = yoke_after(YOKE_SEC(SECONDS));
     for (int raised = 0;;) {
         bool over = load(&enough) != 0;
+        if (raised > 0 && raised < signals && yoke_now() > late)
+            signals = raised;
         if (raised < signals && load(&handled) == raised) { /* the one before was handled: none is merged with another */
             raised++;
             assert_int_equal(pthread_kill(thread, SIGUSR1), 0);
@@ -228,6 +231,8 @@ static void a_signal_handler_may_push(void **state)
         struct yoke__node *node = yoke__inbox_take(&inbox);
         if (node == NULL && over)
             break;
+        if (node == NULL)
+            sched_yield();
         while (node != NULL) {
             struct letter *letter = letter_of(node);
             node = yoke__node_next(node);
