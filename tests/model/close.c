@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "rounds.h"
+
 enum { CHILDREN, TOKENS, SCRIPTS };
 
 #ifdef GENMC
@@ -157,7 +159,7 @@ static void with_token(void)
 
 int main(void)
 {
-    for (int round = 0; round < ROUNDS; round++)
+    for (int round = 0; another(round, ROUNDS); round++)
         for (int script = FROM; script < TO; script++) {
             atomic_init(&live, BIAS);
             atomic_init(&woken, 0);

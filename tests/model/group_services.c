@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "rounds.h"
+
 enum { SERVICE_SPAWNS, CHILD_SPAWNS, SERVICE_STAYS, SCRIPTS };
 
 #ifdef GENMC
@@ -183,7 +185,7 @@ static void run_script(int script)
 
 int main(void)
 {
-    for (int round = 0; round < ROUNDS; round++)
+    for (int round = 0; another(round, ROUNDS); round++)
         for (int script = FROM; script < TO; script++) {
             atomic_init(&live, BIAS);
             atomic_init(&services, 1);

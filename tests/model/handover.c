@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "rounds.h"
+
 enum { ARMING = 0, PARKED = 1, FIRED = 2 };
 enum { WOKEN, CANCELLED, CODES };
 enum { BOTH, WAKE_ONLY, CANCEL_ONLY, JOIN, SCRIPTS };
@@ -200,7 +202,7 @@ static void *cancel(void *arg)
 
 int main(void)
 {
-    for (int round = 0; round < ROUNDS; round++)
+    for (int round = 0; another(round, ROUNDS); round++)
         for (script = FROM; script < TO; script++) {
             pthread_t threads[3];
             int n = 0;

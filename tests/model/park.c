@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "rounds.h"
+
 #ifdef GENMC
 enum { ITEMS = 1, ROUNDS = 1 };
 #define IDLE() ((void)0)
@@ -71,6 +73,36 @@ static int take(void)
     return 0;
 }
 
+#ifdef GENMC
+#define at(who, place) ((void)0)
+#define check_sleep(me) ((void)0)
+#else
+enum { PUSHER = PARKERS };
+enum { AWAKE, SLEEPING, GONE };
+static atomic_int places[PARKERS + 1];
+
+static void at(int who, int place)
+{
+    atomic_store(&places[who], place);
+}
+
+/* Nobody is left to wake this one: the pusher has gone, and the other parker has, or sleeps for as long as this one does. */
+static void check_sleep(int me)
+{
+    if (atomic_load(&places[PUSHER]) != GONE)
+        return;
+    for (int i = 0; i < PARKERS; i++) {
+        int unwoken = atomic_load(&asleep[i]) != 0, place = atomic_load(&places[i]);
+        if (i != me && (place == AWAKE || (place == SLEEPING && !unwoken)))
+            return;
+    }
+    if (atomic_load(&asleep[me]) != 0) {
+        printf("parker %d sleeps beside %d items\n", me, atomic_load(&items));
+        exit(1);
+    }
+}
+#endif
+
 static void *push(void *arg)
 {
     (void)arg;
@@ -79,23 +111,18 @@ static void *push(void *arg)
         atomic_thread_fence(memory_order_seq_cst); /* the parker's membarrier */
         wake_one();
     }
+    at(PUSHER, GONE);
     return NULL;
 }
 
 static void sleep_here(int me)
 {
-#ifdef GENMC
-    while (atomic_load_explicit(&asleep[me], memory_order_acquire) != 0)
-        ;
-#else
-    for (long spins = 0; atomic_load_explicit(&asleep[me], memory_order_acquire) != 0; spins++) {
+    at(me, SLEEPING);
+    while (atomic_load_explicit(&asleep[me], memory_order_acquire) != 0) {
+        check_sleep(me);
         IDLE();
-        if (spins > 20000000) {
-            printf("parker %d sleeps beside %d items\n", me, atomic_load(&items));
-            exit(1);
-        }
     }
-#endif
+    at(me, AWAKE);
 }
 
 static void *park(void *arg)
@@ -126,19 +153,22 @@ static void *park(void *arg)
         sleep_here(me);
         counted = 1; /* whoever woke us has counted us */
     }
+    at(me, GONE);
     return NULL;
 }
 
 int main(void)
 {
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; another(round, ROUNDS); round++) {
         pthread_t pusher, parkers[PARKERS];
         atomic_init(&items, 0);
         atomic_init(&taken, 0);
         atomic_init(&searching, 0);
         atomic_init(&sleepers, 0);
+        at(PUSHER, AWAKE);
         for (int i = 0; i < PARKERS; i++) {
             atomic_init(&asleep[i], 0);
+            at(i, AWAKE);
             pthread_create(&parkers[i], NULL, park, (void *)(long)i);
         }
         pthread_create(&pusher, NULL, push, NULL);

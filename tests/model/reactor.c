@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "rounds.h"
+
 enum { CLOSE, EVENT, BOTH, REUSE, TWO_CLOSES, SCRIPTS };
 enum { WAITING, DONE, SHUT }; /* a wait */
 #define CLOSED 0x10000
@@ -173,7 +175,7 @@ int main(void)
     static void *(*const threads_of[SCRIPTS][3])(void *) = {
         { reader, closer, NULL }, { reader, poller, NULL }, { reader, closer, poller }, { reader, closer, poller }, { reader, closer, closer },
     };
-    for (int round = 0; round < ROUNDS; round++)
+    for (int round = 0; another(round, ROUNDS); round++)
         for (script = FROM; script < TO; script++) {
             pthread_t threads[3];
             int n = 0;

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "rounds.h"
+
 enum { RING = 4, THIEVES = 2, FIBERS = 3 };
 
 #ifdef GENMC
@@ -117,7 +119,7 @@ static void *rob(void *arg)
 
 int main(void)
 {
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; another(round, ROUNDS); round++) {
         pthread_t thieves[THIEVES];
         int fiber;
         atomic_init(&head, 0);

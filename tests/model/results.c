@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "rounds.h"
+
 enum { ARMED, DONE, CANCELLED };
 
 #ifdef GENMC
@@ -122,7 +124,7 @@ static bool next(void)
 
 int main(void)
 {
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; another(round, ROUNDS); round++) {
         pthread_t threads[CHILDREN + 1];
         int handed = 0;
         alive = CHILDREN;

@@ -29,6 +29,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "rounds.h"
+
 #ifndef BROKEN
 #define BROKEN 0
 #endif
@@ -360,7 +362,7 @@ int main(void)
         [CANCEL] = { strand, cancel }, [HANDED] = { strand, cancel, cancel_another }, [LOOK] = { strand, wake, look },
         [BOTH] = { strand, wake, cancel }, [VACATE] = { leave, come, visit_blocks },
     };
-    for (int round = 0; round < ROUNDS; round++)
+    for (int round = 0; another(round, ROUNDS); round++)
         for (script = FROM; script < TO; script++) {
             pthread_t threads[3];
             int n = 0;

@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "rounds.h"
+
 #ifdef GENMC
 enum { ROUNDS = 1 };
 #define IDLE() ((void)0)
@@ -156,7 +158,7 @@ int main(void)
 {
     void *(*const opening[])(void *) = { stopper, owner };
     void *(*const closing[])(void *) = { stopper, server, server, closer };
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; another(round, ROUNDS); round++) {
         round_of(opening, 2);
         must(atomic_load(&cuts) == 1, "a marked scope was missed");
         round_of(closing, 4);
