@@ -15,7 +15,7 @@ n=0
 for source in "$dir"/*.c; do
     name=${source%.c}
     "$cc" -std=gnu11 -O1 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror "${include[@]/#/-I}" "$source" -o "$name" -L"$lib" -lyoke -pthread
-    LD_LIBRARY_PATH=$lib timeout 250 "$name" >"$name.out"
+    LD_LIBRARY_PATH=$lib timeout 300 "$name" >"$name.out"
     [ ! -e "$name.expected" ] || diff "$name.expected" "$name.out" || { echo "FAILED: $source" >&2; exit 1; }
     n=$((n + 1))
 done

@@ -12,7 +12,7 @@ cd "$dir"
 search() {
     spin -a "$@" "$model" >log || { cat log; exit 1; }
     "$cc" -O1 -w -DSAFETY -DMEMLIM=2048 -o pan pan.c
-    timeout 300 ./pan -m10000 >log || { cat log; exit 1; }
+    timeout 1200 ./pan -m10000 >log || { cat log; exit 1; }
     errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' log)
     states=$(sed -n 's/ *\([^ ]*\) states, stored.*/\1/p' log)
     if [ "$errors" = 0 ] && grep -q "not completed" log; then
