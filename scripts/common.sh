@@ -24,9 +24,12 @@ need_packages() {
         run=(env)
     fi
     echo "Installing: ${missing[*]}"
-    "${run[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null 2>&1 || {
-        "${run[@]}" apt-get update -q
-        "${run[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+    # Another apt may be at work, as it is after the start of many machines; a mirror may be slow.
+    local apt=(apt-get -q -o DPkg::Lock::Timeout=900 -o Acquire::Retries=5)
+    run+=(DEBIAN_FRONTEND=noninteractive)
+    "${run[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null 2>&1 || {
+        "${run[@]}" "${apt[@]}" update || true # the other one may be about it
+        "${run[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
     }
 }
 
