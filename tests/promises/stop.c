@@ -265,7 +265,7 @@ static int in_time(void *arg)
 {
     (void)arg;
     int count = 0;
-    YOKE_GROUP(g);
+    YOKE_GROUP(g, .grace = YOKE_SEC(1000));
     check_int(yoke_spawn_ptr(g, waits_for_stop, &count), 0);
     check_int(yoke_group_stop(g), 0);
     check_int(yoke_group_close(g, 3), 3);
@@ -354,6 +354,9 @@ static int outlive_the_grace(void *arg)
     return yoke_sleep_until(YOKE_NEVER);
 }
 
+/* The grace is not to run out, however slow the machine: else what the next signal does would have been done. */
+#define PATIENT(...) OPTIONS(.signals = true, .stop_grace = YOKE_SEC(1000), __VA_ARGS__)
+
 static void signals_stop_then_cancel_then_kill(void **state)
 {
     (void)state;
@@ -362,8 +365,8 @@ static void signals_stop_then_cancel_then_kill(void **state)
     for (int i = 0; i < repetitions(20); i++) {
         for (int workers = 1; workers <= 4; workers += 3) {
             int one = 1, two = 2;
-            assert_int_equal(run_with(meet_signals, &one, OPTIONS(.workers = workers, .signals = true)), 9);
-            assert_int_equal(run_with(meet_signals, &two, OPTIONS(.workers = workers, .signals = true)), -ECANCELED);
+            assert_int_equal(run_with(meet_signals, &one, PATIENT(.workers = workers)), 9);
+            assert_int_equal(run_with(meet_signals, &two, PATIENT(.workers = workers)), -ECANCELED);
             assert_true(reported("failed: -ECANCELED"));
             assert_true(reported(", shut down, -ECANCELED")); /* and why */
             assert_int_equal(run_with(outlive_the_grace, NULL, OPTIONS(.workers = workers, .signals = true, .stop_grace = YOKE_US(100))), 0);
@@ -378,7 +381,7 @@ static void signals_stop_then_cancel_then_kill(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         int three = 3;
-        int rc = yoke_run(meet_signals, &three, OPTIONS(.workers = 2, .signals = true));
+        int rc = yoke_run(meet_signals, &three, PATIENT(.workers = 2));
         _exit(rc & 1);
     }
     int status = 0;
