@@ -158,7 +158,7 @@ static void fork_here(void (*const body[])(void))
 #ifdef YOKE__ASAN
         is_child = 1;
 #endif
-        alarm(100); /* if it hangs */
+        alarm(250); /* if it hangs: before the time limit of the test, which would leave it behind */
         failed_checks = 0;
         for (int i = 0; body[i] != NULL; i++)
             body[i]();
@@ -236,7 +236,8 @@ static void a_task_may_fork(void **state)
 {
     (void)state;
     for (int workers = 1; workers <= 3; workers++)
-        assert_int_equal(run_with(fork_in_tasks, NULL, OPTIONS(.workers = workers, .signals = true, .overflow_handler = "on")), 0);
+        assert_int_equal(run_with(fork_in_tasks, NULL, OPTIONS(.workers = workers, .signals = true, .overflow_handler = "on",
+                                                               .cleanup_grace = YOKE_SEC(1000))), 0); /* a deferred function forks, too */
 }
 
 /* ---- from threads that are no workers ---- */
