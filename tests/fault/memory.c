@@ -103,6 +103,7 @@ static int use_pool(void *arg)
 {
     int ran = 0;
     (void)arg;
+    yoke__self()->rt->pool.idle_ns = YOKE_SEC(1000); /* the thread that is there is to be there still, however slow the machine */
     yoke__os_fault_set(YOKE__OS_THREAD, -1, EAGAIN);
     check_int(yoke_blocking(nothing, &ran), -EAGAIN);
     check_int(yoke_blocking_with(YOKE_BLOCKING_USER, true, not_released, nothing, &ran), -EAGAIN); /* the argument is still the caller's */
