@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -55,6 +56,15 @@ static int threads(const char *prefix, int *tid)
     }
     closedir(dir);
     return n;
+}
+
+/* Waits until so many threads have such a name: who starts one bears its name for a moment. The id of the last. */
+static int await_threads(const char *prefix, int n)
+{
+    int tid = 0;
+    while (threads(prefix, &tid) != n) /* for ever, if it is not as told: the time limit tells */
+        sched_yield();
+    return tid;
 }
 
 enum { FDS = 64 };
@@ -167,6 +177,16 @@ static int nothing(void *arg)
     return 0;
 }
 
+/* By a job: the thread that runs it is certainly there, while an idle one may go. */
+static int count_with_pool(void *arg)
+{
+    (void)arg;
+    (void)await_threads(NAME "-pool", 1);
+    (void)await_threads(NAME, 5);
+    check_int(threads(NAME "-pool", NULL), 1);
+    return 0;
+}
+
 static int count_threads(void *arg)
 {
     (void)arg;
@@ -179,10 +199,7 @@ static int count_threads(void *arg)
         check_int(threads(name, NULL), 1);
     }
     check_int(threads(NAME "-timer", NULL), 1);
-    check_int(yoke_blocking(nothing, NULL), 0);
-    check_int(threads(NAME "-pool", NULL), 1);
-    check_int(threads(NAME, NULL), 5);
-    return 0;
+    return yoke_blocking(count_with_pool, NULL);
 }
 
 static void threads_have_names_and_end(void **state)
@@ -195,11 +212,15 @@ static void threads_have_names_and_end(void **state)
 static int count_long_names(void *arg)
 {
     (void)arg;
-    check_int(yoke_blocking(nothing, NULL), 0);
-    while (threads("anamethat-0", NULL) + threads("anamethat-timer", NULL) < 2)
-        sched_yield();
-    check_int(threads("anamethati-pool", NULL), 1);
+    (void)await_threads("anamethat-0", 1);
+    (void)await_threads("anamethat-timer", 1);
+    (void)await_threads("anamethati-pool", 1);
     return 0;
+}
+
+static int count_in_a_job(void *arg)
+{
+    return yoke_blocking(count_long_names, arg);
 }
 
 static size_t own_stack(void)
@@ -221,7 +242,7 @@ static int note_stack(void *arg)
 static void names_are_cut_before_what_tells_threads_apart(void **state)
 {
     (void)state;
-    run_between(count_long_names, OPTIONS(.name = "anamethatislongerthanthat", .workers = 1));
+    run_between(count_in_a_job, OPTIONS(.name = "anamethatislongerthanthat", .workers = 1));
 }
 
 static int stacks_of_threads(void *arg)
@@ -257,12 +278,9 @@ static int masks(void *arg)
     static const int open[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF };
     static const char *const names[] = { NAME "-0", NAME "-1", NAME "-timer", NAME "-pool" };
     (void)arg;
-    check_int(yoke_blocking(nothing, NULL), 0);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[64];
-        int tid = 0;
-        check_int(threads(names[i], &tid), 1);
-        snprintf(path, sizeof path, "/proc/self/task/%d/status", tid);
+        snprintf(path, sizeof path, "/proc/self/task/%d/status", await_threads(names[i], 1));
         unsigned long long blocked, wanted;
         do { /* a thread that is only just starting blocks all of them [pthread_create(3) of the C library] */
             wanted = blocked = status_of(path, "SigBlk:", 16);
@@ -276,10 +294,15 @@ static int masks(void *arg)
     return 0;
 }
 
+static int masks_in_a_job(void *arg)
+{
+    return yoke_blocking(masks, arg);
+}
+
 static void threads_block_all_but_their_own_faults(void **state)
 {
     (void)state;
-    run_between(masks, OPTIONS(.name = NAME, .workers = 2));
+    run_between(masks_in_a_job, OPTIONS(.name = NAME, .workers = 2));
 }
 
 static int await_winch(void *arg)
@@ -576,6 +599,7 @@ static void *begin(void *arg)
 
 int main(void)
 {
+    mallopt(M_ARENA_MAX, 1); /* else the C library maps as much as a slab whenever more threads allocate at once than ever before */
     pthread_t first; /* a sanitizer starts a thread of its own with it, of this name and not of ours */
     if (pthread_create(&first, NULL, begin, NULL) == 0)
         pthread_join(first, NULL);
