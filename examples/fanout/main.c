@@ -1,11 +1,11 @@
 /*
- * fanout [-t MS] [-b BYTES] ADDRESS BACKEND...: a service that fans each request out to its backends, takes the first two answers within
- * 300 ms (or MS), and cancels and awaits the others. SIGINT and SIGTERM stop it: nothing is accepted any more, and what was accepted is served.
- * -b: what the kernel may hold back of an answer; who does not read more than that within a sixth of MS is cut off.
+ * fanout [-t MS] [-r MS] [-w MS] [-g MS] [-b BYTES] ADDRESS BACKEND...: a service that fans each request out to its backends, takes the first
+ * two answers within 300 ms (-t), and cancels and awaits the others. SIGINT and SIGTERM stop it: nothing is accepted any more, and what was
+ * accepted is served, for 5 s (-g) at most. Who has not asked 10 s (-r) after he was accepted, or does not take his answer within 50 ms (-w), is
+ * cut off. -b: what the kernel may hold back of an answer.
  * Options of the runtime come from ./yoke.conf, if there is one.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +17,8 @@ enum { BACKENDS = 4, NEEDED = 2, ANSWER = 4096, REQUEST = 1024 };
 
 static struct {
     const char *address, *backend[BACKENDS];
-    int backends, patience_ms, buffer;
-} config = { .patience_ms = 300 };                     /* set before the run, constant in it */
+    int backends, patience_ms, asking_ms, answering_ms, grace_ms, buffer;
+} config = { .patience_ms = 300, .asking_ms = 10000, .answering_ms = 50, .grace_ms = 5000 }; /* set before the run, constant in it */
 
 typedef struct { char text[ANSWER]; size_t length; } answer; /* length 0: none */
 typedef struct { const char *backend; answer *out; } probe_args;
@@ -81,7 +81,7 @@ static int read_request(yoke_stream *c)
 {
     char request[REQUEST + 1];
     size_t length = 0;
-    YOKE_SCOPE(s, .deadline = yoke_after(YOKE_SEC(10)), .name = "request");
+    YOKE_SCOPE(s, .deadline = yoke_after(YOKE_MS(config.asking_ms)), .name = "request");
     ssize_t n = 1;
     for (request[0] = '\0'; n > 0 && strstr(request, "\r\n\r\n") == NULL; request[length] = '\0')
         if ((n = length < REQUEST ? yoke_read(c, request + length, REQUEST - length) : -EMSGSIZE) > 0)
@@ -99,7 +99,7 @@ static int serve(void *p)
     if (rc <= 0)
         return rc;
     rc = fan_out(out);
-    YOKE_SCOPE(bye, .shield = true, .deadline = yoke_after(YOKE_MS(config.patience_ms) / 6)); /* 50 ms */
+    YOKE_SCOPE(bye, .shield = true, .deadline = yoke_after(YOKE_MS(config.answering_ms)));
     int said = yoke_scope_close(bye, reply(c, rc, out));
     return rc == -ECANCELED ? rc : said;               /* COLLECT: a failed request is counted, and ends nothing else */
 }
@@ -144,13 +144,20 @@ static int bound_buffers(yoke_listener *l)
     return setsockopt(yoke_listener_fd(l), SOL_SOCKET, SO_SNDBUF, &config.buffer, sizeof config.buffer) < 0 ? -errno : 0;
 }
 
+/* The signals are caught from before the first task on: there is no moment at which one would end the program under its clients. */
+static int await_stop(void)
+{
+    YOKE_SCOPE(s, .cancel_on_stop = true);
+    return yoke_scope_close(s, yoke_sleep_until(YOKE_NEVER)); /* stopped: 0 */
+}
+
 static int app(void *arg)
 {
     char address[128];
     yoke_listener *l;                                  /* accept_loop closes it */
     (void)arg;
     YOKE_TRY(yoke_listen(&l, config.address, 0));
-    YOKE_GROUP(g, .name = "server", .grace = YOKE_MS(5000));
+    YOKE_GROUP(g, .name = "server");
     int rc = yoke_listener_address(l, address, sizeof address);
     if (rc == 0)
         rc = bound_buffers(l);
@@ -162,30 +169,27 @@ static int app(void *arg)
     }
     printf("listening on %s\n", address);
     fflush(stdout);
-    if ((rc = yoke_signal_wait(SIGINT, SIGTERM)) > 0) {
-        yoke_group_stop(g);                            /* drain for 5 s, then cancel */
-        rc = 0;
-    }
-    return yoke_group_close(g, rc);
+    return yoke_group_close(g, await_stop());          /* drains, until the grace is over */
 }
 
 int main(int argc, char **argv)
 {
-    int option;
-    while ((option = getopt(argc, argv, "t:b:")) != -1) {
-        if (option == 'b')
-            config.buffer = atoi(optarg);
-        else
-            config.patience_ms = option == 't' ? atoi(optarg) : 0;
+    int option, unknown = 0;
+    while ((option = getopt(argc, argv, "t:r:w:g:b:")) != -1) {
+        int *value = option == 't' ? &config.patience_ms : option == 'r' ? &config.asking_ms : option == 'w' ? &config.answering_ms :
+                     option == 'g' ? &config.grace_ms : option == 'b' ? &config.buffer : &unknown;
+        *value = value == &unknown ? 1 : atoi(optarg);
     }
     config.backends = argc - optind - 1;
-    if (config.patience_ms <= 0 || config.buffer < 0 || config.backends < NEEDED || config.backends > BACKENDS) {
-        fprintf(stderr, "usage: fanout [-t MS] [-b BYTES] ADDRESS BACKEND BACKEND... (%d to %d of them)\n", NEEDED, BACKENDS);
+    if (unknown != 0 || config.patience_ms <= 0 || config.asking_ms <= 0 || config.answering_ms <= 0 || config.grace_ms <= 0 ||
+        config.buffer < 0 || config.backends < NEEDED || config.backends > BACKENDS) {
+        fprintf(stderr, "usage: fanout [-t MS] [-r MS] [-w MS] [-g MS] [-b BYTES] ADDRESS BACKEND BACKEND... (%d to %d of them)\n", NEEDED,
+                BACKENDS);
         return 2;
     }
     config.address = argv[optind];
     for (int i = 0; i < config.backends; i++)
         config.backend[i] = argv[optind + 1 + i];
     const char *file = access("yoke.conf", R_OK) == 0 ? "yoke.conf" : NULL;
-    return yoke_run(app, NULL, YOKE_OPTIONS(.config_file = file)) < 0; /* a failing main has been reported */
+    return yoke_run(app, NULL, YOKE_OPTIONS(.config_file = file, .signals = true, .stop_grace = YOKE_MS(config.grace_ms))) < 0; /* a failing main has been reported */
 }

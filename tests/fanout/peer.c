@@ -11,7 +11,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,10 +27,11 @@ static void say(const char *line)
     fflush(stdout);
 }
 
+/* SIGTERM is caught from before the first task on: whoever has read a line of ours may send it. To wait for that alone would be a deadlock. */
 static int until_told(void)
 {
-    int rc = yoke_signal_wait(SIGTERM);
-    return rc < 0 ? rc : 0;
+    YOKE_SCOPE(s, .cancel_on_stop = true);
+    return yoke_scope_close(s, yoke_sleep(YOKE_SEC(1000000)));
 }
 
 /* ---- backends ---- */
@@ -91,17 +91,36 @@ static int accept_all(void *arg)
     return yoke_group_close(g, rc);
 }
 
+/* Bound, so that the port goes to nobody else (that of a listener that is shut down may), and nobody listens. */
+static int refuse(void)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof at;
+    char text[64];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int rc = bind(fd, (struct sockaddr *)&at, size) < 0 || getsockname(fd, (struct sockaddr *)&at, &size) < 0 ? -errno : 0;
+    if (rc == 0) {
+        snprintf(text, sizeof text, "127.0.0.1:%d", ntohs(at.sin_port));
+        say(text);
+        rc = until_told();
+    }
+    close(fd);
+    return rc;
+}
+
 static int backend(void *arg)
 {
     char text[64];
     YOKE_SCOPED(yoke_listener) l = NULL;
     (void)arg;
+    if (strcmp(mode, "refuse") == 0)
+        return refuse();
     YOKE_TRY(yoke_listen(&l, "127.0.0.1:0", 0));
     YOKE_TRY(yoke_listener_address(l, text, sizeof text));
-    if (strcmp(mode, "refuse") == 0) /* bound, but it listens no more */
-        YOKE_TRY(shutdown(yoke_listener_fd(l), SHUT_RDWR) < 0 ? -errno : 0);
     YOKE_GROUP(g);
-    int rc = strcmp(mode, "refuse") == 0 ? 0 : yoke_spawn(g, accept_all, yoke_listener *, l);
+    int rc = yoke_spawn(g, accept_all, yoke_listener *, l);
     say(text);
     if (rc == 0 && (rc = until_told()) == 0)
         yoke_group_cancel(g, 0);
@@ -110,7 +129,7 @@ static int backend(void *arg)
 
 /* ---- clients ---- */
 
-static long answered, lost, refused;
+static long answered, lost, refused, running_at;
 
 static const char request[] = "GET / HTTP/1.0\r\n\r\n";
 
@@ -126,7 +145,9 @@ static int await_answer(yoke_stream *s)
     const char *body = strstr(text, "\r\n\r\n"), *size = strstr(text, "Content-Length: ");
     bool whole = n == 0 && strncmp(text, "HTTP/1.0 ", 9) == 0 && body != NULL && size != NULL &&
                  strlen(body + 4) == strtoul(size + 16, NULL, 10);
-    __atomic_add_fetch(whole ? &answered : &lost, 1, __ATOMIC_RELAXED);
+    long nth = __atomic_add_fetch(whole ? &answered : &lost, 1, __ATOMIC_RELAXED);
+    if (whole && nth == running_at) /* one of them is */
+        say("running");
     return n == -ECANCELED ? (int)n : whole;
 }
 
@@ -144,14 +165,13 @@ static int ask_on(void *arg)
         rc = rc < 0 ? (__atomic_add_fetch(&lost, 1, __ATOMIC_RELAXED), rc) : await_answer(s);
         if (rc == -ECANCELED)
             return rc;
-        if (__atomic_load_n(&answered, __ATOMIC_RELAXED) == 2 * number && rc == 1)
-            say("running");
     }
 }
 
 static int crowd(void *arg)
 {
     (void)arg;
+    running_at = 2 * number;
     YOKE_GROUP(g);
     int rc = 0;
     for (int i = 0; i < number && rc == 0; i++)
@@ -255,5 +275,5 @@ int main(int argc, char **argv)
     if (argc < 2 || (fn != backend && argc != 4))
         return 2;
     address = argv[2];
-    return yoke_run(fn, NULL, NULL) < 0;
+    return yoke_run(fn, NULL, YOKE_OPTIONS(.signals = true, .stop_grace = YOKE_NEVER)) < 0;
 }
