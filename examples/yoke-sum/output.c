@@ -108,7 +108,7 @@ static void flush(void)
         if (!may_block || rc == -EAGAIN || rc == -ENOMEM) /* no thread to be had: this one, then */
             rc = write_all(NULL);
         if (rc < 0 && rc != -ECANCELED)
-            write_error = rc;
+            __atomic_store_n(&write_error, rc, __ATOMIC_RELAXED); /* others look at it who do not print: output_done() */
     }
     used = 0;
 }
