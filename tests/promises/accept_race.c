@@ -28,7 +28,7 @@ static int take_what_waited(void *arg)
     check_int(yoke_accept(listener, &server), -ECANCELED);
     check(server == NULL);
     check_int(yoke_scope_close(s, -ECANCELED), -EXDEV);
-    YOKE_SCOPE(limit, .deadline = yoke_after(YOKE_SEC(60)));
+    YOKE_SCOPE(limit, .deadline = yoke_after(YOKE_SEC(200)));
     check_int(yoke_accept(listener, &server), 0); /* still there */
     check_int(yoke_write(client, "x", 1), 1);
     check_int(yoke_read(server, &c, 1), 1);
@@ -67,7 +67,7 @@ static int meet_server(unsigned char me)
 /* Says who it is, and waits until it has been served; not for ever, so that a connection that was lost is told. */
 static int be_client(void *arg)
 {
-    YOKE_SCOPE(limit, .deadline = yoke_after(YOKE_SEC(60)));
+    YOKE_SCOPE(limit, .deadline = yoke_after(YOKE_SEC(200)));
     return yoke_scope_close(limit, meet_server((unsigned char)*(int *)arg));
 }
 
@@ -141,9 +141,8 @@ static void no_connection_is_lost_or_taken_twice(void **state)
     (void)state;
     for (int i = 0; i < 3; i++)
         assert_int_equal(run(1, take_what_waited, NULL), 0);
-    for (int i = repetitions(100); i > 0; i--)
+    for (int i = repetitions(100); i > 0 || cuts == 0; i--) /* it may be that all connections were there before anybody accepted */
         assert_int_equal(run(i % 8 == 0 ? 1 : 4, crowd, &i), 0);
-    assert_true(cuts > 0);
 }
 
 int main(void)
