@@ -69,13 +69,16 @@ static int in_group(void *arg)
     return 0;
 }
 
+/* Cleanup that blocks, and is to come to its end however late its thread gets a processor. */
+#define PATIENT(n) OPTIONS(.workers = (n), .cleanup_grace = YOKE_SEC(1000))
+
 static void deferred_functions_run_last_first_shielded(void **state)
 {
     (void)state;
     for (int workers = 1; workers <= 3; workers++) {
-        assert_int_equal(run(workers, defer_three, NULL), 6);
+        assert_int_equal(run_with(defer_three, NULL, PATIENT(workers)), 6);
         assert_string_equal(order, "cba");
-        assert_int_equal(run(workers, in_group, NULL), 0);
+        assert_int_equal(run_with(in_group, NULL, PATIENT(workers)), 0);
         int rc = 3;
         assert_int_equal(run(workers, defer_failing, &rc), -EIO); /* success becomes the failure */
         assert_true(reported("deferred"));
@@ -194,7 +197,7 @@ static void slots_belong_to_one_task_and_end_with_it(void **state)
 {
     (void)state;
     destroyed = 0;
-    assert_int_equal(run(1, slots_of_children, NULL), 0);
+    assert_int_equal(run_with(slots_of_children, NULL, PATIENT(1)), 0);
     assert_int_equal(destroyed, 22);
 }
 
