@@ -453,7 +453,7 @@ static void forks_from_before_a_scope_or_group_may_outlive_it(void **state)
     for (int workers = 1; workers <= 4; workers++)
         for (int i = 0; i < 2; i++)
             for (int n = 0; n < repetitions(20); n++)
-                assert_int_equal(yoke_run(many_from_before, NULL, OPTIONS(.workers = workers, .debug = modes[i])), 0);
+                assert_int_equal(run_with(many_from_before, NULL, OPTIONS(.workers = workers, .debug = modes[i])), 0);
 }
 
 int main(void)
