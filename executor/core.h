@@ -321,6 +321,7 @@ struct yoke__group {
     struct yoke_token *tokens;
     struct yoke__any any;
     struct yoke__results results;
+    struct yoke__fiber *reserve; /* of a group with large stacks: large.h */
 };
 enum yoke__cut { YOKE__CUT_OWN_DEADLINE = 1, YOKE__CUT_ENCLOSING = 2 };
 

@@ -7,7 +7,8 @@
  *     on it less those that end on it (`outside`); the sum is 0. A wait is counted until its task runs again, so that fibers which a poll
  *     has fired and still has in its hands are covered. It is of this kind unless it says otherwise (yoke__wait_init_on): who forgets to
  *     say so prevents a verdict, and never causes one;
- *   - timers: no wheel holds one. What is left in them besides sleeps are deadlines of scopes;
+ *   - timers: no wheel holds one. What is left in them besides sleeps are deadlines of scopes, and the next
+ *     try for what found no memory for its stack (large.h): there may be some again;
  *   - everybody else has a hold (`holds`): a token from its acquisition until its last holder has released it or its group has ended; a job
  *     that was abandoned; the thread of yoke_run until main is queued; whoever fires timers while it carries out what was due. A thread that
  *     is to run tasks without being one of the workers would need one as well.

@@ -16,6 +16,7 @@
 
 #include "fork.h"
 #include "report.h"
+#include "run.h"
 #include "scope.h"
 #include "seat.h"
 #include "wait.h"
@@ -30,6 +31,7 @@ struct text {
     bool tree; /* else blocked tasks only, without indentation */
     uint64_t blocked; /* how many */
     struct yoke_runtime *rt;
+    uint64_t aside;   /* how many lie aside */
     size_t deepest; /* bytes of any stack shown that were ever touched */
 };
 
@@ -169,6 +171,30 @@ static void show_scopes(struct text *t, struct yoke__scope *root)
     }
 }
 
+/* Something that begins when there is a stack for it: large.h. */
+static void show_aside(void *ctx, struct yoke__node *node)
+{
+    struct text *t = ctx;
+    struct yoke__group *group = yoke__node_group(node);
+    size_t kib = yoke__large_pool(t->rt, yoke__node_large(node))->stack_size / 1024;
+    if (t->aside++ == 0)
+        add(t, "not begun, since there is no memory for their stacks:\n");
+    if (group == NULL) {
+        const struct yoke__strand *from = (const struct yoke__strand *)(const void *)yoke__fork_of_node(node)->from.self;
+        add(t, "  a fork of task '%s', which waits in its join: %zu KiB\n", from->task->name, kib);
+        return;
+    }
+    if (node->kind == YOKE__NODE_POST) {
+        add(t, "  a post");
+    } else {
+        const struct yoke__task *task = yoke__container(node, struct yoke__task, node);
+        add(t, "  task '%s' #%llu%s", task->name, (unsigned long long)yoke__load_relaxed(&task->id), yoke__site_text(task->site).text);
+    }
+    add(t, " of group '%s'%s, %s by task '%s': %zu KiB\n", group->scope.name != NULL ? group->scope.name : "",
+        yoke__site_text(group->scope.site).text, yoke__load_relaxed(&group->closing) != 0 ? "being closed" : "opened",
+        yoke__scope_owner(&group->scope)->task->name, kib);
+}
+
 static size_t stacks_in_use(struct yoke_runtime *rt)
 {
     size_t n = 0;
@@ -186,6 +212,8 @@ int yoke__dump(struct yoke_runtime *rt, int fd, bool patient)
         yoke__load_relaxed(&rt->parked), yoke__load_relaxed(&rt->searching), stacks_in_use(rt),
         (unsigned long long)yoke__load_relaxed(&rt->blocks.mapped) / 1024);
     show_scopes(&t, &rt->root);
+    if (!yoke__large_each(rt, patient, show_aside, &t))
+        add(&t, "(large stacks: busy)\n");
     if (t.deepest > 0)
         add(&t, "deepest stack of those: %zu KiB\n", (t.deepest + 1023) / 1024);
     if (t.full)

@@ -32,6 +32,8 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 struct yoke__worker;
 struct yoke__strand_head;
 
+struct yoke__group;
+
 struct yoke__fiber {
     struct yoke__node node;          /* in an inbox */
     struct yoke__fiber *next;        /* in a list of one thread's, or of spares */
@@ -48,6 +50,8 @@ struct yoke__fiber {
     void *asan_fake;
     unsigned valgrind;
     unsigned large;                  /* size of the stack; 0: the runtime's: large.h */
+    struct yoke__group *home;        /* whose reserve it is, or NULL; under the lock of large.h, as the next */
+    bool lent;                       /* the reserve is in use */
 };
 
 /* NULL: out of memory. When first switched to, entry(arg of the switch) runs on it, and must not return. */

@@ -51,7 +51,7 @@
 /* Of a group that is not plain: the stacks of its children (large.h), or what is wrong. */
 static int check_options(struct yoke_runtime *rt, const yoke_group_options *options, unsigned outside)
 {
-    return options == NULL || yoke__policy_valid(options) ? yoke__large_admit(rt, options, outside) : -EINVAL;
+    return options == NULL || yoke__policy_valid(options) ? yoke__large_size(rt, options, outside) : -EINVAL;
 }
 
 yoke_group yoke_group_open(const yoke_group_options *options)
@@ -70,6 +70,10 @@ yoke_group yoke_group_open(const yoke_group_options *options)
     struct yoke__group *g = yoke__block_get(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_GROUP);
     if (g == NULL)
         return (yoke_group){ .block = NULL, .generation = ENOMEM };
+    if (yoke__unlikely(large > 0) && !yoke__large_reserve(w->rt, g, (unsigned)large)) {
+        yoke__block_put(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_GROUP, g);
+        return (yoke_group){ .block = NULL, .generation = ENOMEM };
+    }
     yoke__scope_enter(w, yoke__current(w), &g->scope, YOKE__SCOPE_GROUP);
     g->policy = YOKE_ALL;
     g->exact = 0;
@@ -188,6 +192,8 @@ static bool others_ended(struct yoke_runtime *rt, struct yoke__group *group)
     if (yoke__likely(yoke__load_acquire(&group->services) == 1)) /* none any more, and none can come; pairs with yoke__group_service_ended() */
         return true;
     yoke__handles_end_services(rt, group);
+    if (yoke__unlikely(group->scope.large > 0))
+        yoke__large_services(rt, group);
     return yoke__sub_acq_rel(&group->services, 1) == 1; /* pairs with yoke__group_service_ended() */
 }
 
@@ -320,6 +326,8 @@ int yoke__group_finish(struct yoke__group *group, int rc, yoke_group_report *rep
     rc = yoke__policy_result(strand, group, rc, report);
     if (yoke__unlikely(group->handles != NULL))
         yoke__handles_free(w, group);
+    if (yoke__unlikely(group->scope.large > 0))
+        yoke__large_leave(rt, group);
     yoke__store_relaxed(&group->scope.head.ticket, 0); /* only the owner would get as far as to believe it */
     yoke__strand_set_scope(w, strand, &group->scope.parent->head);
     yoke__scope_retire(rt, &group->scope);

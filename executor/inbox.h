@@ -36,7 +36,7 @@ enum yoke__node_kind {
     YOKE__NODE_POST,
     YOKE__NODE_SERVICE,
     YOKE__NODE_SIGNAL,
-    YOKE__NODE_FORK, /* taken from a deque for a large stack */
+    YOKE__NODE_FORK, /* forks are last; taken from a deque for a large stack */
     YOKE__NODE_FORK_TYPED,
     YOKE__NODE_FORK_DEEP /* its join waits, and has no room for it */
 };
@@ -45,6 +45,11 @@ struct yoke__node {
     ck_stack_entry_t entry; /* first: a node is its entry */
     uintptr_t kind;         /* enum yoke__node_kind */
 };
+
+static inline bool yoke__node_is_fork(const struct yoke__node *node)
+{
+    return node->kind >= YOKE__NODE_FORK;
+}
 
 struct yoke__inbox {
     ck_stack_t stack;

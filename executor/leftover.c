@@ -46,7 +46,7 @@ static int64_t length(const struct yoke__fiber *fiber)
 /* A stack that is in use belongs to a spare fiber, or to what was blocked for ever. */
 static void tell_stacks(struct yoke_runtime *rt)
 {
-    int64_t out = (int64_t)rt->stacks.in_use;
+    int64_t out = (int64_t)rt->stacks.in_use + yoke__large_out(rt);
     for (struct yoke__fiber *chain = rt->fibers; chain != NULL; chain = *yoke__spare_next_chain(chain))
         out -= length(chain);
     for (int i = 0; i < rt->nworkers; i++)
@@ -62,6 +62,7 @@ static void tell_queues(struct yoke_runtime *rt)
         queued += yoke__deque_any(&w->head.deque) || yoke__ready_any(&w->ready) || w->pinned != NULL || !yoke__inbox_empty(&w->inbox);
         outside += w->outside;
     }
+    queued += rt->large.aside != NULL;
     yoke__leftover(rt, queued, "queues with something in them");
     yoke__leftover(rt, outside, "waits that others than tasks end");
     yoke__leftover(rt, rt->holds, "holds on the runtime");

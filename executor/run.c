@@ -100,26 +100,21 @@ static void run_main(struct yoke__worker *w, struct yoke__task *task)
     yoke__os_futex_wake(&rt->finished, 1);
 }
 
-/* The stacks on which it begins, whose node this is. */
-static unsigned large_of_node(struct yoke__node *node)
+struct yoke__group *yoke__node_group(struct yoke__node *node)
 {
-    const struct yoke__group *group = NULL;
-    switch ((enum yoke__node_kind)node->kind) {
-    case YOKE__NODE_TASK:
-    case YOKE__NODE_SERVICE:
-        group = yoke__container(node, struct yoke__task, node)->group;
-        return group != NULL ? group->scope.large : 0;
-    case YOKE__NODE_POST:
-        return yoke__post_group(node)->scope.large;
-    case YOKE__NODE_FORK:
-    case YOKE__NODE_FORK_TYPED:
-    case YOKE__NODE_FORK_DEEP:
+    if (node->kind == YOKE__NODE_TASK || node->kind == YOKE__NODE_SERVICE)
+        return yoke__container(node, struct yoke__task, node)->group;
+    return node->kind == YOKE__NODE_POST ? yoke__post_group(node) : NULL;
+}
+
+unsigned yoke__node_large(struct yoke__node *node)
+{
+    if (node->kind == YOKE__NODE_FIBER)
+        return 0;
+    if (yoke__node_is_fork(node))
         return yoke__fork_large(yoke__fork_of_node(node));
-    case YOKE__NODE_FIBER:
-    case YOKE__NODE_SIGNAL:
-        break;
-    }
-    return 0;
+    const struct yoke__group *group = yoke__node_group(node);
+    return group != NULL ? group->scope.large : 0;
 }
 
 /* From a scheduler loop; returns when it, or somebody else who came to an end on this worker, is back in one. */
@@ -141,7 +136,7 @@ static void run_fork(struct yoke__worker *w, yoke_forked *fork, bool typed)
 
 void yoke__run_node(struct yoke__worker *w, struct yoke__node *node)
 {
-    unsigned large = large_of_node(node);
+    unsigned large = yoke__node_large(node);
     if (yoke__unlikely(large != w->fiber->large && large > 0)) {
         begin_on_large(w, node, large);
         return;

@@ -13,6 +13,10 @@ void yoke__worker_loop(void *handoff);
 /* What a large stack begins with: runs what is handed to it (large.h), and goes back to a scheduler loop. */
 void yoke__worker_large(void *handoff);
 
+/* What is to be begun: its group, NULL for a fork or the root; the stacks it begins on (large.h). */
+struct yoke__group *yoke__node_group(struct yoke__node *node);
+unsigned yoke__node_large(struct yoke__node *node);
+
 /* From a loop; may come back to it on another worker. */
 void yoke__run_node(struct yoke__worker *w, struct yoke__node *node);
 

@@ -1,6 +1,8 @@
 /* No memory for the large stacks that groups ask for: the opening says so, or what needs one waits for it, and everything else goes on. */
 #include "support.h"
 
+#include <sys/mman.h>
+
 #include "core.h"
 
 enum { KIB = 1024, MIB = 1024 * KIB, SLAB = 2 }; /* stacks in a slab of this build */
@@ -43,12 +45,14 @@ static bool any_aside(struct yoke_runtime *rt)
     return any;
 }
 
-static bool any_spare(struct yoke_runtime *rt)
+static bool reserve_is_free(yoke_group g)
 {
+    const struct yoke__group *group = g.block;
+    struct yoke_runtime *rt = yoke__self()->rt;
     yoke__lock_acquire(&rt->large.lock);
-    bool any = rt->large.spare[4] != NULL; /* 1 MiB, as 64 KiB are the runtime's */
+    bool is_free = !group->reserve->lent;
     yoke__lock_release(&rt->large.lock);
-    return any;
+    return is_free;
 }
 
 /* Leaves spare stacks of the runtime's size for everything that a test does. */
@@ -109,8 +113,11 @@ static int open_inside(void *arg)
     return 0;
 }
 
+static int holding;
+
 static int hold(void *arg)
 {
+    add(&holding, 1);
     return yoke_event_wait(arg);
 }
 
@@ -119,6 +126,7 @@ static int inner_groups(void *arg)
     yoke_event gate = { 0 };
     int opened = 0;
     (void)arg;
+    holding = 0;
     YOKE_TRY(warm_up());
     YOKE_GROUP(g, .stack_size = MIB);
     YOKE_TRY(yoke_spawn_ptr(g, open_inside, &opened));
@@ -126,7 +134,7 @@ static int inner_groups(void *arg)
         YOKE_TRY(yoke_yield());
     for (int i = 0; i < SLAB; i++)
         YOKE_TRY(yoke_spawn_ptr(g, hold, &gate));
-    while (any_spare(yoke__self()->rt))
+    while (load(&holding) < SLAB)
         YOKE_TRY(yoke_yield());
     yoke_group none = yoke_group_open(NULL); /* inherits from the one above */
     check_int(yoke_group_close(none, 0), -ENOMEM);
@@ -263,6 +271,123 @@ static void who_finds_no_stack_begins_when_there_is_memory_again(void **state)
             assert_int_equal(run(workers, wait_for_memory, NULL), 0);
 }
 
+/* ---- a stack for each group --------------------------------------------------------------------------------------------- */
+
+enum how { BY_CLOSE, BY_AWAIT, BY_NEXT, BY_EVENT, BY_POST, BESIDE_A_SERVICE, HOWS };
+
+static struct {
+    yoke_event over, done;
+    enum how how;
+    int ready, holding, ran, served;
+} pair;
+
+static int count_aside(struct yoke_runtime *rt)
+{
+    int n = 0;
+    yoke__lock_acquire(&rt->large.lock);
+    for (struct yoke__node *node = rt->large.aside; node != NULL; node = yoke__node_next(node))
+        n++;
+    yoke__lock_release(&rt->large.lock);
+    return n;
+}
+
+static int hold_until_over(void *arg)
+{
+    (void)arg;
+    add(&pair.holding, 1);
+    return yoke_event_wait(&pair.over);
+}
+
+static int inner_child(void *arg)
+{
+    (void)arg;
+    add(&pair.ran, 1);
+    return yoke_event_set(&pair.done);
+}
+
+static int serve(void *arg)
+{
+    (void)arg;
+    add(&pair.served, 1);
+    int rc = yoke_sleep_until(YOKE_NEVER); /* until the others have ended */
+    return rc == -ECANCELED ? 0 : rc;
+}
+
+/* Waits for a child that another stack must begin, which is not to be had: each other one is held until this returns. */
+static int wait_for_a_child(void *arg)
+{
+    struct yoke_runtime *rt = yoke__self()->rt;
+    yoke_token *token;
+    yoke_post_node node;
+    yoke_task task;
+    yoke_done done;
+    int result = 1;
+    (void)arg;
+    YOKE_GROUP(g, .results = pair.how == BY_NEXT, .name = "inner");
+    store(&pair.ready, 1);
+    while (load(&pair.holding) + count_aside(rt) == 0)
+        YOKE_TRY(yoke_yield());
+    if (pair.how == BESIDE_A_SERVICE) {
+        YOKE_TRY(yoke_spawn_ptr_with(g, (.service = true), serve, NULL));
+        while (load(&pair.served) == 0 && load(&pair.holding) + count_aside(rt) < 2)
+            YOKE_TRY(yoke_yield());
+    }
+    if (pair.how == BY_POST) {
+        YOKE_TRY(yoke_token_acquire(&token, g));
+        check_int(yoke_post(token, &node, inner_child, NULL), 0);
+        yoke_token_release(token);
+    } else {
+        YOKE_TRY(yoke_spawn_ptr_with(g, (.pinned = true, .handle = &task), inner_child, NULL));
+    }
+    if (pair.how == BY_AWAIT) {
+        check_int(yoke_task_await(task, &result), 0);
+        check_int(result, 0);
+    } else if (pair.how == BY_NEXT) {
+        check_int(yoke_group_next(g, &done), 0);
+    } else if (pair.how == BY_EVENT) {
+        check_int(yoke_event_wait(&pair.done), 0);
+    }
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(pair.ran, 1);
+    check_int(pair.served, pair.how == BESIDE_A_SERVICE);
+    return yoke_event_set(&pair.over);
+}
+
+static int wait_while_others_hold(void *arg)
+{
+    struct yoke_runtime *rt = yoke__self()->rt;
+    bool without_timer = *(bool *)arg;
+    for (enum how how = 0; how < HOWS; how++) {
+        memset(&pair, 0, sizeof pair);
+        pair.how = how;
+        yoke__lock_acquire(&rt->large.lock);
+        rt->large.waiting |= without_timer;
+        yoke__lock_release(&rt->large.lock);
+        YOKE_TRY(warm_up());
+        YOKE_GROUP(g, .stack_size = MIB);
+        no_more();
+        YOKE_TRY(yoke_spawn_ptr(g, wait_for_a_child, NULL));
+        while (load(&pair.ready) == 0)
+            YOKE_TRY(yoke_yield());
+        for (int i = 0; i < SLAB; i++)
+            YOKE_TRY(yoke_spawn_ptr(g, hold_until_over, NULL));
+        YOKE_TRY(yoke_group_close(g, 0));
+        yoke__os_fault_clear();
+        check_int(pair.holding, SLAB);
+    }
+    return 0;
+}
+
+static void a_group_that_is_open_can_run_its_children(void **state)
+{
+    (void)state;
+    for (int i = 0; i < repetitions(10); i++)
+        for (int workers = 1; workers <= 3; workers++) {
+            bool without_timer = i % 2 == 0;
+            assert_int_equal(run(workers, wait_while_others_hold, &without_timer), 0);
+        }
+}
+
 /* ---- forks ------------------------------------------------------------------------------------------------------------ */
 
 static int forked;
@@ -301,11 +426,6 @@ static int fork_without(void *arg)
     return yoke_event_set(arg);
 }
 
-static int holder(void *arg)
-{
-    return yoke_event_wait(arg);
-}
-
 /* One holds a stack, the other forks on the last one: memory never comes. */
 static int forks(void *arg)
 {
@@ -314,7 +434,7 @@ static int forks(void *arg)
     YOKE_TRY(warm_up());
     YOKE_GROUP(g, .stack_size = MIB);
     no_more();
-    YOKE_TRY(yoke_spawn_ptr(g, holder, &over));
+    YOKE_TRY(yoke_spawn_ptr(g, hold, &over));
     YOKE_TRY(yoke_spawn_ptr(g, fork_without, &over));
     YOKE_TRY(yoke_group_close(g, 0));
     yoke__os_fault_clear();
@@ -364,9 +484,9 @@ static int deep_forks(void *arg)
     (void)arg;
     YOKE_TRY(warm_up());
     YOKE_GROUP(g, .stack_size = MIB);
-    YOKE_TRY(yoke_spawn_ptr(g, holder, &over));
+    YOKE_TRY(yoke_spawn_ptr(g, hold, &over));
     no_more();
-    while (any_spare(yoke__self()->rt))
+    while (reserve_is_free(g))
         YOKE_TRY(yoke_yield());
     YOKE_TRY(yoke_spawn_ptr(g, go_deep, NULL));
     check_int(pthread_create(&thread, NULL, open_when_aside, yoke__self()->rt), 0);
@@ -382,6 +502,188 @@ static void a_fork_too_deep_for_its_join_waits_for_a_stack(void **state)
     for (int i = 0; i < repetitions(10); i++)
         for (int workers = 2; workers <= 4; workers++)
             assert_int_equal(run(workers, deep_forks, NULL), 0);
+}
+
+/* ---- a stack that is left over ------------------------------------------------------------------------------------------ */
+
+static struct {
+    yoke_event x, y, others, begun;
+    int busy, leave;
+} left;
+
+static int keep_busy(void *arg)
+{
+    (void)arg;
+    store(&left.busy, 1);
+    while (load(&left.leave) == 0)
+        sched_yield();
+    return 0;
+}
+
+static int say_that_it_began(void *arg)
+{
+    (void)arg;
+    return yoke_event_set(&left.begun);
+}
+
+/* A stack is given back for one that lies aside, which then finds its group's own free: the next one has the other. */
+static int leave_one_over(void *arg)
+{
+    struct yoke_runtime *rt = yoke__self()->rt;
+    (void)arg;
+    memset(&left, 0, sizeof left);
+    holding = 0;
+    yoke__lock_acquire(&rt->large.lock);
+    rt->large.waiting = true; /* as if the timer were armed, which then never fires */
+    yoke__lock_release(&rt->large.lock);
+    YOKE_TRY(warm_up());
+    YOKE_GROUP(small);
+    YOKE_GROUP(k, .stack_size = MIB);
+    YOKE_GROUP(g, .stack_size = MIB);
+    YOKE_TRY(yoke_spawn_ptr(g, hold, &left.y)); /* on the group's own stack */
+    while (load(&holding) < 1)
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_spawn_ptr(g, hold, &left.x));
+    for (int i = 0; i < 2; i++)
+        YOKE_TRY(yoke_spawn_ptr(k, hold, &left.others));
+    while (load(&holding) < 2 * SLAB)
+        YOKE_TRY(yoke_yield());
+    no_more();
+    YOKE_TRY(yoke_spawn_ptr_with(g, (.pinned = true, .worker = 1), nothing, NULL));
+    while (count_aside(rt) < 1)
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_spawn_ptr(k, say_that_it_began, NULL));
+    while (count_aside(rt) < 2)
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_spawn_ptr_with(small, (.pinned = true, .worker = 1), keep_busy, NULL));
+    while (load(&left.busy) == 0)
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_event_set(&left.x));
+    while (count_aside(rt) > 1) /* that of x is for the pinned one, which cannot begin yet */
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_event_set(&left.y));
+    while (!reserve_is_free(g))
+        YOKE_TRY(yoke_yield());
+    store(&left.leave, 1);
+    check_int(yoke_event_wait(&left.begun), 0);
+    YOKE_TRY(yoke_event_set(&left.others));
+    YOKE_TRY(yoke_group_close(g, 0));
+    YOKE_TRY(yoke_group_close(k, 0));
+    yoke__os_fault_clear();
+    return yoke_group_close(small, 0);
+}
+
+static void a_stack_that_is_left_over_goes_to_the_next(void **state)
+{
+    (void)state;
+    for (int i = 0; i < repetitions(10); i++)
+        assert_int_equal(run(2, leave_one_over, NULL), 0);
+}
+
+/* ---- being told ---------------------------------------------------------------------------------------------------------- */
+
+static char text[1 << 14];
+
+static void take_dump(void)
+{
+    int fd = memfd_create("dump", 0);
+    check_int(yoke_dump(fd), 0);
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    close(fd);
+}
+
+static int hold_in_two(void *arg)
+{
+    yoke_token *token;
+    yoke_post_node node;
+    YOKE_GROUP(g, .stack_size = MIB, .name = "inner");
+    for (int i = 0; i < SLAB; i++)
+        YOKE_TRY(yoke_spawn_ptr(g, hold, arg));
+    while (load(&holding) < SLAB)
+        YOKE_TRY(yoke_yield());
+    no_more();
+    YOKE_TRY(yoke_spawn_ptr_with(g, (.pinned = true), say_that_it_began, NULL));
+    YOKE_TRY(yoke_spawn_ptr_with(g, (.service = true, .name = "a service"), nothing, NULL));
+    YOKE_TRY(yoke_token_acquire(&token, g));
+    check_int(yoke_post(token, &node, nothing, NULL), 0);
+    yoke_token_release(token);
+    return yoke_group_close(g, 0);
+}
+
+static int go_deeper(void *arg)
+{
+    return below(1500 * KIB, join_deep, arg);
+}
+
+static int dump_what_lies_aside(void *arg)
+{
+    struct yoke_runtime *rt = yoke__self()->rt;
+    (void)arg;
+    memset(&left, 0, sizeof left);
+    holding = 0;
+    YOKE_TRY(warm_up());
+    take_dump();
+    check(strstr(text, "not begun") == NULL);
+    YOKE_GROUP(small);
+    YOKE_TRY(yoke_spawn_ptr(small, hold_in_two, &left.others));
+    while (count_aside(rt) < 3)
+        YOKE_TRY(yoke_yield());
+    yoke__os_fault_clear();
+    YOKE_GROUP(deep, .stack_size = 2 * MIB);
+    no_more();
+    YOKE_TRY(yoke_spawn_ptr(deep, hold, &left.others));
+    while (load(&holding) <= SLAB)
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_spawn_ptr(deep, go_deeper, NULL));
+    static const char *const lines[] = {
+        "not begun, since there is no memory for their stacks:\n",
+        "  task 'say_that_it_began' #",
+        "tests/fault/large.c:", /* from wherever the build was begun */
+        " of group 'inner' (",
+        "), being closed by task 'hold_in_two': 1024 KiB\n",
+        "  task 'a service' #",
+        "  a post of group 'inner' (",
+        "  a fork of task 'go_deeper', which waits in its join: 2048 KiB\n",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines;) { /* those that lie aside are injected every now and then, to try again */
+        take_dump();
+        if (strstr(text, lines[i]) != NULL)
+            i++;
+        else
+            YOKE_TRY(yoke_yield());
+    }
+    YOKE_TRY(yoke_event_set(&left.others));
+    YOKE_TRY(yoke_group_close(deep, 0));
+    YOKE_TRY(yoke_group_close(small, 0));
+    yoke__os_fault_clear();
+    return 0;
+}
+
+static void the_dump_tells_what_has_not_begun(void **state)
+{
+    (void)state;
+    for (int workers = 1; workers <= 3; workers++)
+        assert_int_equal(run(workers, dump_what_lies_aside, NULL), 0);
+}
+
+/* Once nothing lies aside any more, the timer keeps no verdict off, and is not missed at the end. */
+static int block_for_ever(void *arg)
+{
+    bool without_timer = false;
+    yoke_event never = { 0 };
+    YOKE_TRY(wait_for_each_other(&without_timer));
+    return arg != NULL ? yoke_event_wait(&never) : 0;
+}
+
+static void the_timer_is_not_missed_and_hides_no_deadlock(void **state)
+{
+    (void)state;
+    int block = 1;
+    for (int i = 0; i < repetitions(10); i++) {
+        assert_int_equal(run_with(block_for_ever, NULL, OPTIONS(.workers = 1 + i % 3, .debug = "on")), 0);
+        assert_int_equal(run_with(block_for_ever, &block, OPTIONS(.workers = 1 + i % 3, .debug = "on")), -EDEADLK);
+    }
 }
 
 /* ---- every call fails once ---------------------------------------------------------------------------------------------- */
@@ -480,8 +782,12 @@ int main(void)
         cmocka_unit_test(a_group_inside_needs_a_spare_stack),
         cmocka_unit_test(who_finds_no_stack_waits_until_one_is_given_back),
         cmocka_unit_test(who_finds_no_stack_begins_when_there_is_memory_again),
+        cmocka_unit_test(a_group_that_is_open_can_run_its_children),
         cmocka_unit_test(a_fork_without_a_stack_goes_back_to_its_join),
         cmocka_unit_test(a_fork_too_deep_for_its_join_waits_for_a_stack),
+        cmocka_unit_test(a_stack_that_is_left_over_goes_to_the_next),
+        cmocka_unit_test(the_dump_tells_what_has_not_begun),
+        cmocka_unit_test(the_timer_is_not_missed_and_hides_no_deadlock),
         cmocka_unit_test(every_call_may_fail_once_or_for_good),
         cmocka_unit_test(stacks_beyond_a_few_are_given_back),
     };
