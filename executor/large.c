@@ -60,12 +60,24 @@ static struct yoke__group *group_of(struct yoke__node *node)
     return (struct yoke__group *)(void *)scope;
 }
 
-/* Is the reserve of its group for it? A service would not give it back before the others, who need it, have ended. */
+/* A service of that group, or a fork of one. */
+static bool serves(struct yoke__node *node, const struct yoke__group *group)
+{
+    if (!yoke__node_is_fork(node))
+        return node->kind == YOKE__NODE_SERVICE;
+    const struct yoke__task *task = ((const struct yoke__strand *)(const void *)yoke__fork_of_node(node)->from.self)->task;
+    return task->group == group && (yoke__load_relaxed(&task->flags) & YOKE__TASK_HANDLE) != 0 && task->handle->service; /* written before it began */
+}
+
+/* Is the reserve of its group for it? What serves would not give it back before the others, who need it, have ended. */
 static bool may_have_reserve_locked(struct yoke__node *node)
 {
-    if (node->kind == YOKE__NODE_FORK || node->kind == YOKE__NODE_FORK_TYPED || group_of(node)->reserve->lent)
+    if (node->kind == YOKE__NODE_FORK || node->kind == YOKE__NODE_FORK_TYPED)
         return false;
-    return node->kind != YOKE__NODE_SERVICE || yoke__load_relaxed(&group_of(node)->services_over) != 0; /* pairs with yoke__large_services() */
+    const struct yoke__group *group = group_of(node);
+    if (group->reserve->lent)
+        return false;
+    return !serves(node, group) || yoke__load_relaxed(&group->services_over) != 0; /* set before yoke__large_services() takes the lock */
 }
 
 /* The first in the list for which that stack is, which has just become free, is taken out. */
@@ -164,19 +176,12 @@ static struct yoke__fiber *put_aside(struct yoke__worker *w, unsigned large, str
     return fiber;
 }
 
-/* Under the lock: all of them. */
-static struct yoke__node *take_all_locked(struct yoke__large *l)
-{
-    struct yoke__node *list = l->aside;
-    l->aside = l->last_aside = NULL;
-    return list;
-}
-
 void yoke__large_again(struct yoke_runtime *rt)
 {
     struct yoke__large *l = &rt->large;
     yoke__lock_acquire(&l->lock);
-    struct yoke__node *list = take_all_locked(l);
+    struct yoke__node *list = l->aside;
+    l->aside = l->last_aside = NULL;
     l->waiting = false;
     yoke__lock_release(&l->lock);
     inject(rt, list);

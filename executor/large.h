@@ -10,8 +10,8 @@
  * A group of such a size has a stack of its own from its opening to its end, its reserve: yoke_group_open says -ENOMEM if there is none. Its
  * children have it one after the other, the others take spare stacks or new ones. So whoever waits for children of a group that is
  * open, in close or otherwise, and whatever stacks are held meanwhile by those who wait, one of them goes on. (Children of a group that wait
- * for each other need a stack each, and nobody can promise that.) Forks have it only if their join is too deep to run them; services, which
- * would keep it from the others, only once the others have ended.
+ * for each other need a stack each, and nobody can promise that.) Forks borrow it only if their join is too deep to run them; services and their
+ * forks, which would keep it from the others, only once the others have ended.
  *
  * Who has found something, and finds no memory for its stack, puts it aside and goes on with others. One that was put aside is injected
  * again when a stack is free that it may have, a reserve or a spare of its size, and all of them 1 ms later, as nobody tells when there is memory

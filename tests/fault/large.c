@@ -469,18 +469,9 @@ static int go_deep(void *arg)
     return below(700 * KIB, join_deep, arg);
 }
 
-static void *open_when_aside(void *arg)
-{
-    while (!any_aside(arg))
-        sched_yield();
-    yoke__os_fault_clear();
-    return NULL;
-}
-
 static int deep_forks(void *arg)
 {
     yoke_event over = { 0 };
-    pthread_t thread;
     (void)arg;
     YOKE_TRY(warm_up());
     YOKE_GROUP(g, .stack_size = MIB);
@@ -489,8 +480,9 @@ static int deep_forks(void *arg)
     while (reserve_is_free(g))
         YOKE_TRY(yoke_yield());
     YOKE_TRY(yoke_spawn_ptr(g, go_deep, NULL));
-    check_int(pthread_create(&thread, NULL, open_when_aside, yoke__self()->rt), 0);
-    pthread_join(thread, NULL); /* this worker is held: with one there is nobody else */
+    while (!any_aside(yoke__self()->rt))
+        YOKE_TRY(yoke_yield());
+    yoke__os_fault_clear();
     YOKE_TRY(yoke_event_set(&over));
     YOKE_TRY(yoke_group_close(g, 0));
     return 0;
@@ -500,8 +492,56 @@ static void a_fork_too_deep_for_its_join_waits_for_a_stack(void **state)
 {
     (void)state;
     for (int i = 0; i < repetitions(10); i++)
-        for (int workers = 2; workers <= 4; workers++)
+        for (int workers = 1; workers <= 3; workers++)
             assert_int_equal(run(workers, deep_forks, NULL), 0);
+}
+
+static int fork_service(void *arg)
+{
+    yoke_forked f;
+    yoke_fork(&f, serve, arg);
+    return yoke_join(&f);
+}
+
+static int serve_deep(void *arg)
+{
+    return below(700 * KIB, fork_service, arg);
+}
+
+/* Nor may the fork of a service, which ends when the service is told to, keep the group's stack from the others. */
+static int wait_beside_a_deep_fork(void *arg)
+{
+    struct yoke_runtime *rt = yoke__self()->rt;
+    bool without_timer = *(bool *)arg;
+    memset(&pair, 0, sizeof pair);
+    yoke__lock_acquire(&rt->large.lock);
+    rt->large.waiting |= without_timer;
+    yoke__lock_release(&rt->large.lock);
+    YOKE_TRY(warm_up());
+    YOKE_GROUP(g, .stack_size = MIB);
+    no_more();
+    YOKE_TRY(yoke_spawn_ptr_with(g, (.service = true), serve_deep, NULL));
+    while (load(&pair.served) + count_aside(rt) == 0)
+        YOKE_TRY(yoke_yield());
+    check_int(load(&pair.served), 0);
+    YOKE_TRY(yoke_spawn_ptr(g, inner_child, NULL));
+    YOKE_TRY(yoke_event_wait(&pair.done));
+    check_int(load(&pair.served), 0);
+    YOKE_TRY(yoke_group_close(g, 0));
+    yoke__os_fault_clear();
+    check_int(pair.ran, 1);
+    check_int(pair.served, 1);
+    return 0;
+}
+
+static void a_deep_fork_of_a_service_has_the_stack_last(void **state)
+{
+    (void)state;
+    for (int i = 0; i < repetitions(10); i++)
+        for (int workers = 1; workers <= 3; workers++) {
+            bool without_timer = i % 2 == 0;
+            assert_int_equal(run(workers, wait_beside_a_deep_fork, &without_timer), 0);
+        }
 }
 
 /* ---- a stack that is left over ------------------------------------------------------------------------------------------ */
@@ -577,7 +617,64 @@ static void a_stack_that_is_left_over_goes_to_the_next(void **state)
 {
     (void)state;
     for (int i = 0; i < repetitions(10); i++)
-        assert_int_equal(run(2, leave_one_over, NULL), 0);
+        assert_int_equal(run(3, leave_one_over, NULL), 0); /* two that are not kept busy: each goes on where the other was */
+}
+
+static int late;
+
+/* Two groups' stacks are given back while the first one's is still for one that cannot begin: the other's is for its own all the same. */
+static int give_back_two(void *arg)
+{
+    struct yoke_runtime *rt = yoke__self()->rt;
+    (void)arg;
+    memset(&left, 0, sizeof left);
+    holding = late = 0;
+    yoke__lock_acquire(&rt->large.lock);
+    rt->large.waiting = true; /* as above */
+    yoke__lock_release(&rt->large.lock);
+    YOKE_TRY(warm_up());
+    YOKE_GROUP(small);
+    YOKE_GROUP(k, .stack_size = MIB);
+    YOKE_GROUP(g, .stack_size = MIB);
+    no_more();
+    YOKE_TRY(yoke_spawn_ptr(g, hold, &left.x));
+    YOKE_TRY(yoke_spawn_ptr(k, hold, &left.y));
+    while (load(&holding) < 2)
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_spawn_ptr_with(g, (.pinned = true, .worker = 1), nothing, NULL));
+    while (count_aside(rt) < 1)
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_spawn_ptr(g, nothing, &late));
+    while (count_aside(rt) < 2)
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_spawn_ptr(k, say_that_it_began, NULL));
+    while (count_aside(rt) < 3)
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_spawn_ptr_with(small, (.pinned = true, .worker = 1), keep_busy, NULL));
+    while (load(&left.busy) == 0)
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_event_set(&left.x));
+    while (!reserve_is_free(g))
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_event_set(&left.y));
+    while (count_aside(rt) > 1)
+        YOKE_TRY(yoke_yield());
+    check_int(load(&late), 0);
+    check_int(yoke_event_wait(&left.begun), 0);
+    check_int(load(&late), 0);
+    store(&left.leave, 1);
+    YOKE_TRY(yoke_group_close(g, 0));
+    YOKE_TRY(yoke_group_close(k, 0));
+    check_int(late, 1);
+    yoke__os_fault_clear();
+    return yoke_group_close(small, 0);
+}
+
+static void a_groups_stack_is_for_its_own(void **state)
+{
+    (void)state;
+    for (int i = 0; i < repetitions(10); i++)
+        assert_int_equal(run(3, give_back_two, NULL), 0);
 }
 
 /* ---- being told ---------------------------------------------------------------------------------------------------------- */
@@ -600,7 +697,7 @@ static int hold_in_two(void *arg)
     YOKE_GROUP(g, .stack_size = MIB, .name = "inner");
     for (int i = 0; i < SLAB; i++)
         YOKE_TRY(yoke_spawn_ptr(g, hold, arg));
-    while (load(&holding) < SLAB)
+    while (load(&holding) < 1 + SLAB)
         YOKE_TRY(yoke_yield());
     no_more();
     YOKE_TRY(yoke_spawn_ptr_with(g, (.pinned = true), say_that_it_began, NULL));
@@ -626,14 +723,12 @@ static int dump_what_lies_aside(void *arg)
     take_dump();
     check(strstr(text, "not begun") == NULL);
     YOKE_GROUP(small);
-    YOKE_TRY(yoke_spawn_ptr(small, hold_in_two, &left.others));
-    while (count_aside(rt) < 3)
-        YOKE_TRY(yoke_yield());
-    yoke__os_fault_clear();
     YOKE_GROUP(deep, .stack_size = 2 * MIB);
-    no_more();
     YOKE_TRY(yoke_spawn_ptr(deep, hold, &left.others));
-    while (load(&holding) <= SLAB)
+    while (load(&holding) < 1)
+        YOKE_TRY(yoke_yield());
+    YOKE_TRY(yoke_spawn_ptr(small, hold_in_two, &left.others)); /* no more memory from in there on: what lies aside must not begin */
+    while (count_aside(rt) < 3)
         YOKE_TRY(yoke_yield());
     YOKE_TRY(yoke_spawn_ptr(deep, go_deeper, NULL));
     static const char *const lines[] = {
@@ -785,7 +880,9 @@ int main(void)
         cmocka_unit_test(a_group_that_is_open_can_run_its_children),
         cmocka_unit_test(a_fork_without_a_stack_goes_back_to_its_join),
         cmocka_unit_test(a_fork_too_deep_for_its_join_waits_for_a_stack),
+        cmocka_unit_test(a_deep_fork_of_a_service_has_the_stack_last),
         cmocka_unit_test(a_stack_that_is_left_over_goes_to_the_next),
+        cmocka_unit_test(a_groups_stack_is_for_its_own),
         cmocka_unit_test(the_dump_tells_what_has_not_begun),
         cmocka_unit_test(the_timer_is_not_missed_and_hides_no_deadlock),
         cmocka_unit_test(every_call_may_fail_once_or_for_good),
