@@ -79,6 +79,7 @@ static void never(struct yoke__timer *timer, void *batch)
 }
 
 static struct yoke__timer timer;
+static struct yoke__node aside = { .kind = YOKE__NODE_FIBER };
 
 static int take(void *arg)
 {
@@ -110,6 +111,9 @@ static int take(void *arg)
         check(yoke__stack_alloc(yoke__large_pool(rt, 4)) != NULL);
         check(yoke__stack_alloc(yoke__large_pool(rt, 4)) != NULL);
         break;
+    case 6:
+        rt->large.aside = &aside;
+        break;
     default:
         check(yoke__io_new(yoke__reactor_here(&err)) != NULL);
     }
@@ -124,7 +128,8 @@ static void each_kind_is_missed(void **state)
         "not given back: 2 handles of tasks\n", "not given back: 2 messages of failures\n",
         "not given back: 2 deferred functions, or values of slots\n", "not given back: 2 blocks of seats\n", "not given back: 1 stacks\n", "not given back: 1 timers or more\n",
         "not given back: 1 holds on the runtime\n", "not given back: 1 waits that others than tasks end\n",
-        "not given back: 1 stacks\n", "not given back: 2 stacks\n", "not given back: 1 records of descriptors\n"
+        "not given back: 1 stacks\n", "not given back: 2 stacks\n", "not given back: 1 queues with something in them\n",
+        "not given back: 1 records of descriptors\n"
     };
     (void)state;
     leaves_something = true;
