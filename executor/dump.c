@@ -30,8 +30,8 @@ struct text {
     bool patient;
     bool tree; /* else blocked tasks only, without indentation */
     uint64_t blocked; /* how many */
+    uint64_t aside;   /* how many */
     struct yoke_runtime *rt;
-    uint64_t aside;   /* how many lie aside */
     size_t deepest; /* bytes of any stack shown that were ever touched */
 };
 

@@ -31,7 +31,6 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 
 struct yoke__worker;
 struct yoke__strand_head;
-
 struct yoke__group;
 
 struct yoke__fiber {

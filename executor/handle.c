@@ -136,7 +136,7 @@ void yoke__handles_end_services(struct yoke_runtime *rt, struct yoke__group *gro
 {
     struct yoke__scope *first = NULL;
     yoke__lock_acquire(&group->lock);
-    yoke__store_relaxed(&group->services_over, (uint8_t)1); /* read under another lock in large.c */
+    yoke__store_relaxed(&group->services_over, (uint8_t)1); /* read in large.c, under the lock there */
     for (struct yoke__handle *handle = group->handles; handle != NULL; handle = handle->next) {
         yoke__lock_acquire(&handle->lock);
         struct yoke__scope *marked = NULL;

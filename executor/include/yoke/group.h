@@ -72,14 +72,18 @@ typedef struct yoke_group_options {
      * Children, and all that is begun inside the group, start on stacks of at least so many bytes of address space (guard of 16 KiB included),
      * with at least half of it left; so do forks that they begin. Rounded up to a power of two, the runtime's stack_size at least; at most
      * 1 GiB. Groups opened inside inherit it, and the larger one counts. 0: as outside. The owner's own stack stays as it is.
+     * What it costs: each such group, also one that inherits, keeps a stack from its opening to its end (address space, and the pages that were
+     * ever touched), and opening is -ENOMEM if there is none. So children can begin even if memory is gone, one after another; more of them
+     * at a time take a stack each, and one for which there is none begins when one is free. A child is spawned by a call and begins with a
+     * switch of stacks.
      */
     size_t stack_size;
 } yoke_group_options;
 
 /*
- * Opens a group owned by the current task and makes its scope the innermost. Never blocks. If there is no memory (for one stack, too,
- * if it asks for a size), an option is bad (a stack_size that is too large is reported), or outside of a task, the handle carries the error,
- * and spawn and close return it.
+ * Opens a group owned by the current task and makes its scope the innermost. Never blocks. If there is no memory (for its stack, too,
+ * if it has a stack_size, or inherits one), an option is bad (a stack_size that is too large is reported), or outside of a task, the handle
+ * carries the error, and spawn and close return it.
  */
 YOKE_API yoke_group yoke_group_open(const yoke_group_options *options);
 
