@@ -371,8 +371,9 @@ struct yoke__worker {
     uint32_t shy;                  /* how long to keep away from it if it was not worth it */
     bool searching;                /* counted in rt->searching */
     int64_t asked_since;           /* first time in this search that only hidden work was found; 0: not */
-    struct yoke__group *batch;     /* completions not yet taken from batch->live */
-    int64_t batched;
+    struct yoke__group *batch;     /* whose children are counted here for a while: group.c */
+    int64_t batched;               /* how much higher batch->live is than it should be */
+    uint64_t batch_spawned;        /* not yet in batch->member_spawned */
     int64_t outside;               /* waits begun here less waits ended here that others than tasks may end: deadlock.h */
     uint64_t next_id;
     const int *victims;            /* the others, near before far */

@@ -5,8 +5,10 @@
  *   - the owner's strand counts its spawns, and the children that it runs itself inside close, in fields of its own (spawned, done);
  *   - a member (a strand inside the group's tree) that spawns into it adds 1 to `live` before it publishes the child, so that the
  *     sum cannot reach zero while it itself is not counted as ended;
- *   - a child that ends elsewhere subtracts 1 from `live`, in batches per worker (run.c: flushed before the worker runs a task of
- *     another group, resumes a fiber, blocks or looks for work elsewhere), or takes back a spawn of its own kind.
+ *   - a child that ends elsewhere subtracts 1 from `live`.
+ * The last two in batches per worker: it keeps, of one group at a time, how much higher `live` is than it should be. An end adds to that,
+ * a spawn takes from it, having added many at once to `live` if there is nothing to take. It is told (run.c) before the worker runs a task
+ * of another group, resumes a fiber, blocks or looks for work elsewhere: so `live` is too high only while that worker runs children of the group.
  * `live` starts with a large bias. In close the owner takes the bias away and puts in spawned - done in one atomic addition: from then
  * on `live` is the number of children that have not ended; it cannot rise from 0, since only living members (and posts, which add
  * only if it is not 0) raise it. Who brings it to 0, the owner's addition or a child's subtraction, knows it and nobody else: the
@@ -155,11 +157,7 @@ bool yoke__group_count_spawn(struct yoke__worker *w, struct yoke__group *group, 
     }
     if (yoke__unlikely(yoke__load_relaxed(&group->serviced) != 0)) /* see yoke__handle_attach() */
         return yoke__group_count_post(group);
-    yoke__add_relaxed(&group->member_spawned, 1); /* a statistic */
-    if (w->batch == group && w->batched > 0)
-        w->batched--; /* one ended here and not yet told, one begins: the sum stands */
-    else
-        yoke__add_acq_rel(&group->live, 1); /* pairs with yoke__group_ended() */
+    yoke__group_count_beside(w, group);
     return true;
 }
 
@@ -278,19 +276,39 @@ static void tell_close(const void *object, char *text, size_t size)
 static const struct yoke__waited on_close = { .what = "close", .tell = tell_close },
                                  in_close = { .what = "close", .tell = tell_close, .blames = close_blames };
 
+/*
+ * acquire: the effects of children that ended elsewhere; pairs with yoke__group_ended(). The rest after that: a child may acquire a
+ * token or spawn a service, and end. With tokens, posts have to find that `live` is 0. With services the two numbers say nothing together:
+ * between the looks at them a service may spawn a child and end, or a child a service. (tests/model/group_services.pml)
+ */
+static bool all_ended(const struct yoke__group *group, int64_t balance)
+{
+    return yoke__load_acquire(&group->live) + balance == 0 && yoke__load_relaxed(&group->serviced) == 0 && group->tokens == NULL;
+}
+
+/* Those that another worker has taken at the last moment are short as a rule: to leave the stack, and to be woken, takes longer. */
+static bool end_soon(struct yoke__worker *w, const struct yoke__group *group, int64_t balance)
+{
+    enum { LOOKS = 32 };
+    bool others_run = yoke__load_relaxed(&w->rt->parked) < w->rt->nworkers - 1; /* a hint */
+    for (int i = 0; i < LOOKS && others_run && !yoke__worker_others_wait(w); i++) {
+        yoke__relax();
+        if (all_ended(group, balance))
+            return true;
+    }
+    return false;
+}
+
 static void wait_for_children(struct yoke__strand *strand, struct yoke__group *group)
 {
     run_own_children(strand, group);
     int64_t balance = group->scope.head.spawned - group->done - YOKE__LIVE_BIAS;
-    /*
-     * acquire: the effects of children that ended elsewhere; pairs with yoke__group_ended(). The rest after that: a child may acquire a
-     * token or spawn a service, and end. With tokens, posts have to find that `live` is 0. With services the two numbers say nothing together:
-     * between the looks at them a service may spawn a child and end, or a child a service. (tests/model/group_services.pml)
-     */
-    if (yoke__load_acquire(&group->live) + balance == 0 && yoke__load_relaxed(&group->serviced) == 0 && group->tokens == NULL)
+    if (all_ended(group, balance))
         return;
     struct yoke__worker *w = yoke__self();
     yoke__worker_flush(w); /* completions of other groups, and perhaps of this one, that this worker has not told */
+    if (end_soon(w, group, balance))
+        return;
     struct yoke__wait wait;
     yoke__wait_init_on(&wait, &on_close, group);
     group->owner_wait = &wait;

@@ -4,7 +4,7 @@
 #ifndef YOKE_EXECUTOR_GROUP_H
 #define YOKE_EXECUTOR_GROUP_H
 
-#include "core.h"
+#include "run.h"
 
 /* The whole of closing, by the owner's strand, whose current scope is the group's: takes the body's result, waits, returns. */
 int yoke__group_finish(struct yoke__group *group, int rc, yoke_group_report *report);
@@ -15,6 +15,19 @@ bool yoke__group_admits(const struct yoke__group *group, struct yoke__strand *st
 /* Counts a child that `strand` is about to publish. False: only services were left, and told to end. */
 bool yoke__group_count_spawn(struct yoke__worker *w, struct yoke__group *group, struct yoke__strand *strand);
 void yoke__group_uncount_spawn(struct yoke__worker *w, struct yoke__group *group, struct yoke__strand *strand);
+
+/* The same for one that a child of the group spawns, which has had no service when that is looked at. */
+static inline void yoke__group_count_beside(struct yoke__worker *w, struct yoke__group *group)
+{
+    enum { AHEAD = 64 }; /* children counted before they are spawned */
+    yoke__worker_batch(w, group);
+    w->batch_spawned++;
+    if (w->batched == 0) {
+        yoke__add_acq_rel(&group->live, AHEAD); /* pairs with yoke__group_ended() */
+        w->batched = AHEAD;
+    }
+    w->batched--;
+}
 
 /* For posts, which no member makes: counts a child unless the group has ended already. */
 bool yoke__group_count_post(struct yoke__group *group);

@@ -23,8 +23,11 @@ void yoke__worker_flush_slow(struct yoke__worker *w)
 {
     struct yoke__group *group = w->batch;
     int64_t n = w->batched;
+    if (w->batch_spawned > 0)
+        yoke__add_relaxed(&group->member_spawned, w->batch_spawned); /* a statistic; ordered by `live` and by what resumes who spawned them */
     w->batch = NULL;
     w->batched = 0;
+    w->batch_spawned = 0;
     if (n > 0) {
         struct yoke__fiber *owner = yoke__group_ended(w->rt, group, n);
         if (owner != NULL)
@@ -35,10 +38,7 @@ void yoke__worker_flush_slow(struct yoke__worker *w)
 /* The group is told with the next ones of its kind: see yoke__worker_flush() and its callers. */
 static void count_end(struct yoke__worker *w, struct yoke__group *group)
 {
-    if (w->batch != group) {
-        yoke__worker_flush(w);
-        w->batch = group;
-    }
+    yoke__worker_batch(w, group);
     w->batched++;
 }
 
@@ -191,6 +191,7 @@ static bool worth_taking(struct yoke__worker *w, int64_t ns)
         w->shy = 1;
         return true;
     }
+    yoke__worker_flush(w); /* somebody may wait for just these */
     for (unsigned i = 0; i < w->shy; i++)
         yoke__relax();
     w->shy = 2 * w->shy < SHY_MOST ? 2 * w->shy : SHY_MOST;

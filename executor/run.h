@@ -28,6 +28,15 @@ static inline void yoke__worker_flush(struct yoke__worker *w)
         yoke__worker_flush_slow(w);
 }
 
+/* It is that group's children that are counted here from now on. */
+static inline void yoke__worker_batch(struct yoke__worker *w, struct yoke__group *group)
+{
+    if (w->batch != group) {
+        yoke__worker_flush(w);
+        w->batch = group;
+    }
+}
+
 /* From a loop, whose stack becomes a spare. What goes on there may take long, and has nothing to do with the ends counted here. */
 static inline void yoke__resume(struct yoke__worker *w, struct yoke__fiber *fiber)
 {
