@@ -59,6 +59,32 @@ static int flood_forked(void *arg)
     return yoke_join(&f);
 }
 
+/* And from a child, beside itself. */
+static int flood_beside(void *arg)
+{
+    for (int i = repetitions(20000); i > 0; i--) {
+        check_int(yoke_spawn_ptr(*(yoke_group *)arg, run_one, NULL), 0);
+        spawned++;
+        note_most();
+    }
+    return 0;
+}
+
+static int flood_from_a_child(void *arg)
+{
+    (void)arg;
+    YOKE_GROUP(g);
+    check_int(yoke_spawn_ptr(g, flood_beside, &g), 0);
+    return yoke_group_close(g, 0);
+}
+
+static void from_a_child_too(void **state)
+{
+    (void)state;
+    for (int workers = 1; workers <= 4; workers++)
+        flooded(workers, flood_from_a_child, repetitions(20000), workers * (YOKE__OVERFULL + 1));
+}
+
 static void from_a_fork_too(void **state)
 {
     (void)state;
@@ -122,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_waits_is_bounded),
         cmocka_unit_test(from_a_fork_too),
+        cmocka_unit_test(from_a_child_too),
         cmocka_unit_test(who_waits_for_the_parent_does_not_stop_it),
         cmocka_unit_test(who_cannot_wait_is_not_made_to),
     };
