@@ -225,21 +225,23 @@ static int with_options(void *arg)
     yoke_task h;
     int result, last = yoke_workers() - 1;
     struct big big;
-    check_int(yoke_spawn_ptr_with(g, (.handle = &h), give_seven, NULL), 0);
+    check_int(yoke_spawn_ptr_with(g, (.handle = &h, .name = "seven"), give_seven, NULL), 0);
     check_int(yoke_task_await(h, &result), 0);
     check_int(result, 7);
     for (int i = 0; i < 20; i++)
-        check_int(yoke_spawn_with(g, (.pinned = true, .worker = last), where_am_i, int, last), 0);
-    check_int(yoke_spawn_with(g, (.pinned = true, .worker = last + 1), where_am_i, int, last), -EINVAL);
+        check_int(yoke_spawn_with(g, (.pinned = true, .worker = last, .name = "there"), where_am_i, int, last), 0);
+    check_int(yoke_spawn_with(g, (.pinned = true, .worker = last + 1, .name = "nowhere"), where_am_i, int, last), -EINVAL);
     check_int(yoke_spawn_with(g, (.name = "another"), am_i_called, const char *, "another"), 0);
     check_int(yoke_spawn(g, am_i_called, const char *, "am_i_called"), 0);
     check_int(yoke_spawn_task(g, am_i_called, &(const char *){ "task" }, sizeof(char *), NULL), 0);
     check_int(yoke_spawn_task(g, am_i_called, &(const char *){ "task" }, sizeof(char *),
                               &(yoke_spawn_options){ .size = sizeof(yoke_spawn_options) }), 0);
+    check_int(yoke_spawn_task(g, am_i_called, &(const char *){ "task" }, sizeof(char *),
+                              &(yoke_spawn_options){ .size = offsetof(yoke_spawn_options, name), .name = "not known to this caller" }), 0);
     for (size_t i = 0; i < sizeof big.bytes; i++)
         big.bytes[i] = (char)i;
-    check_int(yoke_spawn_task(g, is_it_whole, &big, sizeof big, NULL), 0);
-    check_int(yoke_spawn_ptr_with(g, (.service = true), serve, NULL), 0); /* ends with the others */
+    check_int(yoke_spawn_task(g, is_it_whole, &big, sizeof big, &(yoke_spawn_options){ .size = sizeof(yoke_spawn_options), .name = "big" }), 0);
+    check_int(yoke_spawn_ptr_with(g, (.service = true, .name = "service"), serve, NULL), 0); /* ends with the others */
     check_int(yoke_spawn_ptr(g, nothing, NULL), 0);
     return 0;
 }
@@ -247,7 +249,7 @@ static int with_options(void *arg)
 static int options(void *arg)
 {
     (void)arg;
-    return in_a_group(with_options, 1 + 1 + 20 + 4 + 1 + 1 + 1, 0);
+    return in_a_group(with_options, 1 + 1 + 20 + 5 + 1 + 1 + 1, 0);
 }
 
 static void options_mean_the_same(void **state)

@@ -59,6 +59,12 @@ static int flood_forked(void *arg)
     return yoke_join(&f);
 }
 
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
 /* And from a child, beside itself. */
 static int flood_beside(void *arg)
 {
@@ -74,6 +80,8 @@ static int flood_from_a_child(void *arg)
 {
     (void)arg;
     YOKE_GROUP(g);
+    for (int i = 0; i < 4 * YOKE__OVERFULL; i++) /* not for want of room in the deque */
+        check_int(yoke_try_spawn_ptr(g, nothing, NULL), 0);
     check_int(yoke_spawn_ptr(g, flood_beside, &g), 0);
     return yoke_group_close(g, 0);
 }
