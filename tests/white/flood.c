@@ -80,7 +80,7 @@ static int flood_from_a_child(void *arg)
 {
     (void)arg;
     YOKE_GROUP(g);
-    for (int i = 0; i < 4 * YOKE__OVERFULL; i++) /* not for want of room in the deque */
+    for (int i = 0; i < 5 * YOKE__OVERFULL; i++) /* not for want of room in the deque */
         check_int(yoke_try_spawn_ptr(g, nothing, NULL), 0);
     check_int(yoke_spawn_ptr(g, flood_beside, &g), 0);
     return yoke_group_close(g, 0);
