@@ -186,9 +186,9 @@ static bool is_task(const void *item)
  */
 static bool worth_taking(struct yoke__worker *w, int64_t ns)
 {
-    enum { WORTH_NS = 100, SHY_MOST = 8 };
+    enum { WORTH_NS = 100, SHY_LEAST = 4, SHY_MOST = 32 };
     if (ns >= WORTH_NS) {
-        w->shy = 1;
+        w->shy = SHY_LEAST;
         return true;
     }
     yoke__worker_flush(w); /* somebody may wait for just these */
