@@ -186,13 +186,13 @@ static bool is_task(const void *item)
  */
 static bool worth_taking(struct yoke__worker *w, int64_t ns)
 {
-    enum { WORTH_NS = 100, SHY_LEAST = 4, SHY_MOST = 32 };
+    enum { WORTH_NS = 100, SHY_LOOKS = 4, SHY_MOST = 8 };
     if (ns >= WORTH_NS) {
-        w->shy = SHY_LEAST;
+        w->shy = 1;
         return true;
     }
     yoke__worker_flush(w); /* somebody may wait for just these */
-    for (unsigned i = 0; i < w->shy; i++)
+    for (unsigned i = 0; i < w->shy * SHY_LOOKS; i++)
         yoke__relax();
     w->shy = 2 * w->shy < SHY_MOST ? 2 * w->shy : SHY_MOST;
     return false;
