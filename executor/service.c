@@ -157,21 +157,37 @@ static void hold_poll(struct yoke__service *service)
     leave_poll(service);
 }
 
+/* Until the next tick; workers have come to the poll as they should. */
+static int64_t next_tick(struct yoke__service *service)
+{
+    uint32_t calm = yoke__load_relaxed(&service->calm); /* this thread's own */
+    if (calm < YOKE__CALM_MOST * YOKE__CALM_TICKS)
+        yoke__store_relaxed(&service->calm, ++calm); /* as above */
+    return (int64_t)yoke__os_now() + ((int64_t)TICK_NS << calm / YOKE__CALM_TICKS);
+}
+
+/* Nobody is in the poll: no longer than until a timer is due. */
+static void watch_free(struct yoke__service *service, uint32_t word, int64_t wake_at)
+{
+    int64_t next = yoke__timers_earliest(&service->rt->timers);
+    watch(service, word, next < wake_at ? next : wake_at, false);
+}
+
 /* One round with a driver. */
 static void serve_poll(struct yoke__service *service, uint32_t *seen)
 {
     uint32_t word = yoke__load_seq(&service->word), turns = yoke__load_relaxed(&service->turns);
     yoke__deadlock_look(service->rt);
-    bool free = yoke__load_seq(&service->poller) == YOKE__POLLER_NONE;
-    int64_t now = (int64_t)yoke__os_now();
-    if (free) {
-        int64_t next = yoke__timers_earliest(&service->rt->timers);
-        watch(service, word, next < now + GRACE_NS ? next : now + GRACE_NS, false);
-        if (yoke__load_relaxed(&service->turns) == turns && yoke__load_acquire(&service->stopping) == 0 && /* pairs with yoke__service_stop() */
-            take_poll(service, YOKE__POLLER_SERVICE))
-            hold_poll(service);
+    if (yoke__load_seq(&service->poller) != YOKE__POLLER_NONE) {
+        watch(service, word, turns == *seen ? INT64_MAX : next_tick(service), true);
     } else {
-        watch(service, word, turns == *seen ? INT64_MAX : now + TICK_NS, true);
+        watch_free(service, word, (int64_t)yoke__os_now() + GRACE_NS);
+        if (yoke__load_relaxed(&service->turns) != turns) {
+            watch_free(service, word, next_tick(service));
+        } else if (yoke__load_acquire(&service->stopping) == 0 && take_poll(service, YOKE__POLLER_SERVICE)) { /* pairs with yoke__service_stop() */
+            yoke__store_relaxed(&service->calm, 0u); /* this thread's own */
+            hold_poll(service);
+        }
     }
     *seen = turns;
 }

@@ -8,7 +8,9 @@
  *
  * While workers have the poll, the service thread looks every TICK_NS whether that is still so, and dozes once a whole tick has passed
  * without a change. A poll that is free at a tick and still untouched GRACE_NS later is taken: so workers that run short tasks keep it,
- * and one that is kept busy is replaced within TICK_NS + GRACE_NS.
+ * and one that is kept busy is replaced within TICK_NS + GRACE_NS. Each tick costs a timer interrupt and two switches of threads on a core
+ * that has better things to do. So when none of them was needed for long, they become fewer, down to an eighth; with the first that was,
+ * as many as before: a server that only ever waits for I/O, and then computes, holds it up for up to 8 TICK_NS + GRACE_NS, once.
  *
  * The arguments; all of the words concerned are seq_cst.
  *   - Who leaves the poll lets it go and then looks whether the service thread dozes; that announces its doze and then looks at the poll
@@ -35,6 +37,9 @@
 
 enum { YOKE__POLLER_NONE = 0, YOKE__POLLER_SERVICE = 1, YOKE__POLLER_WORKERS = 2 }; /* and the worker's index */
 
+/* After so many ticks at which workers had come to the poll as they should, ticks are half as many; and again, so often. */
+enum { YOKE__CALM_TICKS = 64, YOKE__CALM_MOST = 3 };
+
 struct yoke__worker;
 
 struct yoke__service {
@@ -55,6 +60,7 @@ struct yoke__service {
     uint32_t wanted;   /* a worker found it with the service thread; a hint */
     uint32_t dozing;   /* the service thread sleeps until it is kicked */
     int64_t wake_at;   /* when it wakes by itself; INT64_MIN: it is awake */
+    uint32_t calm;     /* ticks since workers have last left the poll alone; the service thread's own (atomic for tests) */
 };
 
 /* 0 or why the thread could not be started; then nothing is left behind. `cpus`, `bound` are set. */
