@@ -8,9 +8,12 @@ for workers in 1 2; do
     done
     measure perf_spawn $workers siblings
 done
-goal batch-1 yoke '<=' 12
+goal batch-1 yoke '<=' 6
+goal batch-2 yoke '<=' 15
 goal flat-1 yoke '<=' 15
 goal flat-2 yoke '<=' 15
 goal flat-memory-1 yoke '<=' 8
 goal flat-memory-2 yoke '<=' 8
 speedup grains-1 grains-2 yoke 1.8
+growth yoke '<=' 1.5 flat-1 nested-1 siblings-1
+growth yoke '<=' 1.5 flat-2 nested-2 siblings-2
