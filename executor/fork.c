@@ -26,6 +26,7 @@
 #include "fail.h"
 #include "held.h"
 #include "report.h"
+#include "runnable.h"
 #include "scope.h"
 #include "seat.h"
 #include "unjoined.h"
@@ -122,14 +123,6 @@ static int call_here(struct yoke__strand *strand, yoke_forked *fork)
     return rc;
 }
 
-/* What was popped is not what is joined. If it was public, it lies higher now, and need not be this strand's: hence the floor. */
-static void put_back(struct yoke__worker *w, void *item)
-{
-    if (yoke__deque_push(&w->head.deque, item) > 0) /* cannot fail: there was room for it */
-        yoke__wake_one(w->rt);
-    w->head.floor = w->head.deque.bottom;
-}
-
 static bool join_blames(const void *object, const struct yoke__strand *strand)
 {
     return strand->fork == object;
@@ -211,7 +204,7 @@ int yoke__fast_join_slow(yoke_forked *fork)
         }
         if (item != NULL) {
             yoke__unjoined_popped(w, item, __builtin_frame_address(0), strand->task);
-            put_back(w, item);
+            yoke__put_back(w, item);
         }
     }
     return wait_for(fork);

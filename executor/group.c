@@ -41,6 +41,7 @@
 #include "post.h"
 #include "report.h"
 #include "run.h"
+#include "runnable.h"
 #include "scope.h"
 #include "stop.h"
 #include "task.h"
@@ -215,14 +216,6 @@ struct yoke__fiber *yoke__group_service_ended(struct yoke__group *group)
 
 /* ---- closing ---------------------------------------------------------------------------------------------------------- */
 
-/* An item that was popped and is not for us. If it was public, it lies higher now, and need not be this strand's: hence the floor (fork.c). */
-static void put_back(struct yoke__worker *w, void *item)
-{
-    if (yoke__deque_push(&w->head.deque, item) > 0) /* cannot fail: there was room for it */
-        yoke__wake_one(w->rt);
-    w->head.floor = w->head.deque.bottom;
-}
-
 /* Calls children that lie next in the deque, on this stack. */
 static void run_own_children(struct yoke__strand *strand, struct yoke__group *group)
 {
@@ -245,7 +238,7 @@ static void run_own_children(struct yoke__strand *strand, struct yoke__group *gr
             yoke__unjoined_popped(w, item, __builtin_frame_address(0), child.task != NULL ? child.task : strand->task);
             yoke__unjoined_of_ended(item, &child);
             yoke__unjoined_of_closing(item, strand, group);
-            put_back(w, item);
+            yoke__put_back(w, item);
             break;
         }
         w = yoke__task_call_on(w, &child, task);

@@ -24,6 +24,13 @@ void yoke__runtime_post(struct yoke_runtime *rt, struct yoke__node *node)
         yoke__wake_one(rt);
 }
 
+void yoke__put_back(struct yoke__worker *w, void *item)
+{
+    if (yoke__deque_push(&w->head.deque, item) > 0) /* cannot fail: there was room for it */
+        yoke__wake_one(w->rt);
+    w->head.floor = w->head.deque.bottom; /* if it was public, it lies higher now, and need not be the current strand's: fork.c */
+}
+
 static void inject(struct yoke_runtime *rt, struct yoke__fiber *fiber)
 {
     fiber->node.kind = YOKE__NODE_FIBER;

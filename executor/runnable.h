@@ -16,6 +16,9 @@ void yoke__ready_list(struct yoke_runtime *rt, struct yoke__fiber *first); /* li
 /* The same for the worker itself, in a hook. */
 void yoke__ready_on(struct yoke__worker *w, struct yoke__fiber *fiber);
 
+/* An item that the worker has popped from its deque, and that is not what it looked for: back to where it was. */
+void yoke__put_back(struct yoke__worker *w, void *item);
+
 /* To one worker alone, from any thread. */
 void yoke__worker_post(struct yoke__worker *w, struct yoke__node *node);
 

@@ -18,7 +18,7 @@
  *   - `target` of the timers (timer.h) is written by the holder alone. Who leaves the poll sets it to the time at which the service thread
  *     will wake by itself (`wake_at`), before it lets go, and then looks whether a timer is earlier, or `wake_at` has changed: then it
  *     kicks. The service thread, on its way to sleep for a tick, tells `wake_at` and then looks whether the poll is still held. So an
- *     armer's look at `target` is never too optimistic for longer than it takes to leave the poll, or GRACE_NS.
+ *     armer's look at `target` is never too optimistic for longer than it takes to leave the poll, or, while workers are busy with long tasks, than events wait.
  *   - A kick changes `word` and then interrupts the sleep it finds: the poll, if `polling` says that its holder is there or about to be, and
  *     the futex in any case. A holder announces `polling` and then looks at `word`, and a worker also at its own `parked`. What it is
  *     compared with was read before anything was looked at that a kick may be about.

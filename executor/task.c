@@ -146,16 +146,16 @@ static int spawn(struct yoke__worker *w, struct yoke__group *group, yoke_fn fn, 
 
 /*
  * True: the task was spawned. What yoke__fast_spawn() is for the owner, this is for the group's children: nothing has to be asked. The group of
- * the task that runs here is alive, and a ticket tells that it is plain.
+ * the task that runs here is alive, and a ticket tells that it is plain. Ticket, memo and epoch: as there; `serviced`: see
+ * yoke__handle_attach().
  */
 static inline bool spawn_beside(struct yoke__worker *w, yoke_group handle, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
 {
     struct yoke__group *group = handle.block;
-    const struct yoke__task *child = yoke__current(w)->task;
-    if (group == NULL || child->group != group || yoke__load_relaxed(&group->scope.head.ticket) != handle.generation || size > YOKE__TASK_SMALL ||
-        fn == NULL || options == NULL || options->size != sizeof *options || options->name == NULL || options->handle != NULL || options->service ||
-        options->pinned || options->try_only || yoke__load_relaxed(&group->serviced) != 0 || yoke__worker_overfull(w) ||
-        yoke__load_relaxed(&group->scope.head.memo) != yoke__load_acquire(w->head.epoch) || (size > 0 && arg == NULL) ||
+    if (group == NULL || yoke__current(w)->task->group != group || yoke__load_relaxed(&group->scope.head.ticket) != handle.generation ||
+        yoke__load_relaxed(&group->scope.head.memo) != yoke__load_acquire(w->head.epoch) || yoke__load_relaxed(&group->serviced) != 0 ||
+        options == NULL || options->size != sizeof *options || options->name == NULL || options->handle != NULL || options->service ||
+        options->pinned || options->try_only || fn == NULL || size > YOKE__TASK_SMALL || (size > 0 && arg == NULL) || yoke__worker_overfull(w) ||
         w->head.deque.bottom >= w->head.deque.limit)
         return false;
     struct yoke__task *task = yoke__block_get(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_TASK0);
