@@ -345,7 +345,7 @@ static int ask_to_cancel(void *ctx, const yoke_done *done)
     return *(bool *)ctx ? YOKE_CANCEL_GROUP : YOKE_GO_ON;
 }
 
-/* Until the timer of a deadline or a grace has fired, which shows unless the group is cancelled anyway. */
+/* Until a deadline, a grace or a stop has been carried out, which shows unless the group is cancelled anyway. */
 static void until_cancelled(void)
 {
     while (!yoke_cancelled()) {
@@ -421,6 +421,7 @@ static void come_from_outside(yoke_group g, yoke_scope enclosing, const struct s
             break;
         case STOP:
             check_int(yoke_scope_stop(enclosing), 0);
+            until_cancelled(); /* at once, but by who is carrying out another cancel, if somebody is */
             break;
         default:
             break;

@@ -55,7 +55,8 @@ YOKE_API int yoke_scope_cancel_at(yoke_scope scope, int reason, const yoke_site 
 
 /*
  * Asks what is inside to end, without cutting it: yoke_stopping() turns true in there, scopes marked cancel_on_stop (waits that have
- * no point any more: accept, idle) are cancelled at once, now or when they are opened, and close with 0; the rest goes on, and may spawn. When `grace` has passed and the
+ * no point any more: accept, idle) are cancelled at once, now or when they are opened, and close with 0 (while a thread carries out another
+ * cancel, it does this too, perhaps after the call has returned); the rest goes on, and may spawn. When `grace` has passed and the
  * scope has not been left, it is cancelled with reason 0; how many tasks that cut is reported when it is left. If it still has not
  * been left `hard_after` later, the tree of tasks is dumped to stderr and the process aborts.
  *
