@@ -67,6 +67,7 @@ int yoke__deque_init(struct yoke__deque *d, bool always_public)
     d->slots = new_array(FIRST_CAPACITY);
     if (d->slots == NULL)
         return -ENOMEM;
+    d->stock = d->slots;
     d->capacity = FIRST_CAPACITY;
     d->mask = FIRST_CAPACITY - 1;
     d->always_public = always_public;
@@ -122,7 +123,8 @@ int yoke__deque_grow(struct yoke__deque *d)
     d->retired = old;
     d->capacity *= 2;
     d->mask = mask;
-    yoke__store_release(&d->slots, slots); /* contents and mask; pairs with yoke__deque_steal() */
+    d->slots = slots;
+    yoke__store_release(&d->stock, slots); /* contents and mask; pairs with yoke__deque_steal() */
     d->limit = top + d->capacity;
     set_room(d);
     return 0;
@@ -232,7 +234,7 @@ enum yoke__steal yoke__deque_steal(struct yoke__deque *d, void **item)
     int64_t s = yoke__split_index(split);
     if ((split & YOKE__SPLIT_KIND) != 0 || top >= s)
         return yoke__load_relaxed(&d->bottom) > top ? YOKE__STEAL_HIDDEN : YOKE__STEAL_EMPTY; /* a hint */
-    void **slots = yoke__load_acquire(&d->slots); /* pairs with yoke__deque_grow() */
+    void **slots = yoke__load_acquire(&d->stock); /* pairs with yoke__deque_grow() */
     void *got = yoke__load_relaxed(&slots[top & header(slots)->mask]);
     if (!yoke__cas_seq(&d->top, &top, top + 1)) /* against other takers and the owner's lowering */
         return YOKE__STEAL_LOST;

@@ -14,7 +14,7 @@
  * `split`: index << 2 | kind, the kind being settled, or tentative: being lowered by the owner, or being raised by a thief. Written by
  * the owner and by raising thieves, who use compare-exchange on a settled value, and on their own tentative one. Indices are 64 bits and start above 0, so that bottom - 1 of an empty deque is a valid index.
  *
- * Taking (steal): load top = t, then split = s (both seq_cst); nothing to take if s is tentative or t >= s. Load slots (acquire) and
+ * Taking (steal): load top = t, then split = s (both seq_cst); nothing to take if s is tentative or t >= s. Load stock (acquire), the slots' place as thieves know it, and
  * the item, then exchange top t -> t + 1. The item is read before the exchange: afterwards the owner may reuse the slot. If the owner
  * reused it before, top has moved and the exchange fails. A lost exchange is LOST, not EMPTY.
  *
@@ -47,7 +47,7 @@
  * Without membarrier(2) (always_public): every push goes the slow way and publishes at once with seq_cst stores, so the private part is
  * always empty and nothing is ever raised.
  *
- * Growing: the owner copies [top, bottom) to an array of twice the size and publishes `slots` (release); thieves read the mask from the
+ * Growing: the owner copies [top, bottom) to an array of twice the size and publishes it as `stock` (release); thieves read the mask from the
  * array they read the item from. Outgrown arrays stay until the deque is destroyed, so that slow thieves read valid memory.
  *
  * Progress: push, pop, steal are lock-free (a pop retries only when a thief took an item or a raise was settled); a raiser that is

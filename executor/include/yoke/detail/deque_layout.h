@@ -7,18 +7,19 @@
 #include <stdint.h>
 
 struct yoke__deque {
-    /* written by the owner only */
+    /* the owner's; it alone writes all but room and hungry */
     int64_t bottom; /* next free index */
     void **slots;   /* circular; the array's header lies before it */
     int64_t mask;   /* capacity - 1 */
     int64_t room;   /* a fork takes the slow path from this index on: `limit`, or INT64_MIN while somebody is hungry (thieves write it) */
     int64_t limit;  /* here the array is full */
-    char pad0[24];
-    /* written by the owner and by thieves that want more */
+    uint32_t hungry; /* somebody wants work; written by thieves, as `room` */
+    char pad0[20];
+    /* written by the owner and by thieves that want more; what a thief reads besides `top`, so that he leaves the owner's line alone */
     uint64_t split;   /* first private index << 2 | 0 settled, 1 being lowered by the owner, 2 being raised by a thief */
-    uint32_t hungry;  /* somebody wants work */
+    void **stock;     /* `slots`, for thieves */
     uint32_t raising; /* try-lock among raising thieves */
-    char pad1[48];
+    char pad1[44];
     /* written by whoever takes from the public part */
     int64_t top;
     char pad2[56];
