@@ -1,23 +1,15 @@
 # packages: openssl coreutils findutils
 # yoke-sum beside the usual tools, warm: 50,000 files of 1-8 KB, and 8 files of 256 MB. All must find the same sums.
 data=$PWD/build/perf-data$(size "" -quick)
-each=$(size 499 4) large=$(size 268435456 4194304) # 500 and 256 MB
-if [ ! -e "$data/complete" ]; then
+if [ ! -e "$data/made" ]; then
     echo "making the files in ${data#"$PWD"/} $(size "(2.3 GB)" "")" >&2
     rm -rf "$data"
-    mkdir -p "$data/small" "$data/large"
-    (
-        cd "$data"
-        head -c 8192 /dev/urandom >block
-        for d in $(seq -w 0 99); do
-            mkdir small/$d
-            for i in $(seq -w 0 $each); do head -c $((1024 + (RANDOM % 7169))) block >small/$d/$i; done
-        done
-        head -c $large /dev/urandom >large/1
-        for i in 2 3 4 5 6 7 8; do cp large/1 large/$i; done
-        rm block
-        touch complete
-    )
+    mkdir -p "$data"
+    if ! "$bin/perf_sum_data" "$data" $(size "500 268435456" "5 4194304") 2>"$out/errors"; then # 256 MB, and 4 MB
+        failed "its files could not be made"
+        return 0
+    fi
+    touch "$data/made"
 fi
 find "$data/small" -type f -print0 | LC_ALL=C sort -z >"$data/small.list"
 
