@@ -1,15 +1,16 @@
 /*
- * spawn WORKERS SHAPE: what a spawned task costs, its share of the close included.
- *   batch     1000 groups of 1000 empty tasks
- *   flat      1,000,000 empty tasks into one group; and the memory that this takes
- *   nested    1000 tasks, each of which spawns 1000 into a group of its own
- *   siblings  1000 tasks, each of which spawns 1000 into the group it is in
- *   grains    250,000 tasks of 200 ns into one group: seconds
+ * spawn WORKERS SHAPE [N]: what a spawned task costs, its share of the close included. N: 1000.
+ *   batch     N groups of 1000 empty tasks
+ *   flat      N times 1000 empty tasks into one group; and the memory that this takes
+ *   nested    N tasks, each of which spawns 1000 into a group of its own
+ *   siblings  N tasks, each of which spawns 1000 into the group it is in
+ *   grains    N times 250 tasks of 200 ns into one group: ms in all
  */
 #include <yoke/yoke.h>
 
 #include "spawn.h"
 
+static int groups;
 static int turns; /* of spin() that make a grain */
 static int ran;
 
@@ -51,7 +52,7 @@ static int one_group(yoke_fn fn, int n)
 static int batch(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < GROUPS; i++)
+    for (int i = 0; i < groups; i++)
         YOKE_TRY(one_group(body, TASKS));
     return 0;
 }
@@ -59,13 +60,13 @@ static int batch(void *arg)
 static int flat(void *arg)
 {
     (void)arg;
-    return one_group(body, GROUPS * TASKS);
+    return one_group(body, groups * TASKS);
 }
 
 static int grains(void *arg)
 {
     (void)arg;
-    return one_group(body, GRAINS);
+    return one_group(body, groups * GRAINS);
 }
 
 static int spawn_own(void *arg)
@@ -77,7 +78,7 @@ static int spawn_own(void *arg)
 static int nested(void *arg)
 {
     (void)arg;
-    return one_group(spawn_own, GROUPS);
+    return one_group(spawn_own, groups);
 }
 
 static int spawn_siblings(void *arg)
@@ -89,7 +90,7 @@ static int siblings(void *arg)
 {
     (void)arg;
     YOKE_GROUP(g);
-    for (int i = 0; i < GROUPS; i++)
+    for (int i = 0; i < groups; i++)
         YOKE_TRY(yoke_spawn_ptr(g, spawn_siblings, &g));
     return yoke_group_close(g, 0);
 }
@@ -115,6 +116,7 @@ int main(int argc, char **argv)
     int workers = number(argc, argv, 1, 1);
     const char *shape = argc > 2 ? argv[2] : "batch";
     struct run run = { .fn = NULL };
+    groups = number(argc, argv, 3, GROUPS);
     char what[64];
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         if (strcmp(shape, shapes[i].name) == 0)
@@ -127,7 +129,7 @@ int main(int argc, char **argv)
     }
     if (yoke_run(app, &run, YOKE_OPTIONS(.workers = workers)) < 0)
         return 1;
-    print_spawned(shape, workers, "yoke", run.ns, ran);
+    print_spawned(shape, workers, groups, "yoke", run.ns, ran);
     if (run.fn == flat) {
         snprintf(what, sizeof what, "flat-memory-%d", workers);
         print_result(what, "yoke", run.mb, "MB");

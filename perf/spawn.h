@@ -4,7 +4,7 @@
 
 #include "measure.h"
 
-enum { GROUPS = 1000, TASKS = 1000, GRAINS = 250000, GRAIN_NS = 200 };
+enum { GROUPS = 1000, TASKS = 1000, GRAINS = 250, GRAIN_NS = 200 }; /* GRAINS: for each of the groups */
 
 static inline void spin(int n)
 {
@@ -20,9 +20,9 @@ static inline int turns_of_grain(void)
 }
 
 /* `ran`: how many tasks ran when all was done once more, counting. */
-static inline void print_spawned(const char *shape, int workers, const char *subject, double ns, int ran)
+static inline void print_spawned(const char *shape, int workers, int groups, const char *subject, double ns, int ran)
 {
-    int grains = strcmp(shape, "grains") == 0, tasks = grains ? GRAINS : GROUPS * TASKS;
+    int grains = strcmp(shape, "grains") == 0, tasks = groups * (grains ? GRAINS : TASKS);
     char what[64];
     if (ran != tasks) {
         fprintf(stderr, "%s: %s ran %d tasks, not %d\n", shape, subject, ran, tasks);

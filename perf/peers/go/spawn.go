@@ -1,4 +1,4 @@
-// spawn WORKERS SHAPE: the shapes of ../../spawn.c in Go: goroutines, and a WaitGroup where the others have a group.
+// spawn WORKERS SHAPE [N]: the shapes of ../../spawn.c in Go: goroutines, and a WaitGroup where the others have a group.
 package main
 
 import (
@@ -11,11 +11,12 @@ import (
 )
 
 const (
-	groups  = 1000
 	tasks   = 1000
-	grains  = 250000
+	grains  = 250 // for each of the groups
 	grainNs = 200
 )
+
+var groups = number(3, 1000)
 
 var sink uint32
 
@@ -53,7 +54,7 @@ func run(shape string, body func()) {
 	case "nested":
 		spawnAll(groups, func() { spawnAll(tasks, body) })
 	case "grains":
-		spawnAll(grains, body)
+		spawnAll(groups*grains, body)
 	default:
 		os.Exit(2)
 	}
@@ -67,7 +68,7 @@ func main() {
 	turns := int(grainNs / float64(time.Since(begin).Nanoseconds()) * 10000000)
 	body := func() {}
 	if shape == "grains" {
-		all = grains
+		all = int64(groups * grains)
 		body = func() { spin(turns) }
 	}
 	begin = time.Now()

@@ -1,4 +1,4 @@
-// switch: two goroutines that yield to each other; two that hand a value to and fro over channels. One thread, as in ../../switch.c.
+// switch [TIMES]: two goroutines that yield to each other; two that hand a value to and fro over channels. One thread, as in ../../switch.c.
 package main
 
 import (
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-const times = 2000000
+var times = number(1, 2000000)
 
 func pair(first, second func()) float64 {
 	var group sync.WaitGroup
@@ -21,7 +21,7 @@ func pair(first, second func()) float64 {
 		}()
 	}
 	group.Wait()
-	return float64(time.Since(begin).Nanoseconds()) / (2 * times)
+	return float64(time.Since(begin).Nanoseconds()) / float64(2*times)
 }
 
 func main() {

@@ -1,5 +1,5 @@
-// timer: ../../timer.c in Go: a timer, and a context's deadline, armed and disarmed while 100,000 goroutines sleep; how late a sleep of 1 ms is.
-// One thread.
+// timer [TIMES [LIVE [SLEEPS]]]: ../../timer.c in Go: a timer, and a context's deadline, armed and disarmed while 100,000 goroutines sleep; how
+// late a sleep of 1 ms is. One thread.
 package main
 
 import (
@@ -8,11 +8,7 @@ import (
 	"time"
 )
 
-const (
-	live   = 100000
-	times  = 1000000
-	sleeps = 500
-)
+var times, live, sleeps = number(1, 1000000), number(2, 100000), number(3, 500)
 
 func main() {
 	runtime.GOMAXPROCS(1)
@@ -26,7 +22,7 @@ func main() {
 		timer := time.AfterFunc(time.Minute+time.Duration(i), func() { panic("too early") })
 		check(timer.Stop())
 	}
-	printResult("arm-disarm", "Go-timer", float64(time.Since(begin).Nanoseconds())/times, "ns")
+	printResult("arm-disarm", "Go-timer", float64(time.Since(begin).Nanoseconds())/float64(times), "ns")
 
 	begin = time.Now()
 	for i := 0; i < times; i++ {
@@ -34,7 +30,7 @@ func main() {
 		check(ctx.Err() == nil)
 		cancel()
 	}
-	printResult("arm-disarm", "Go-context", float64(time.Since(begin).Nanoseconds())/times, "ns")
+	printResult("arm-disarm", "Go-context", float64(time.Since(begin).Nanoseconds())/float64(times), "ns")
 
 	late := 0.0
 	for i := 0; i < sleeps; i++ {
@@ -44,5 +40,5 @@ func main() {
 		check(took >= time.Millisecond)
 		late += float64(took.Nanoseconds()) - 1e6
 	}
-	printResult("sleep-late", "Go", late/sleeps/1e3, "us")
+	printResult("sleep-late", "Go", late/float64(sleeps)/1e3, "us")
 }

@@ -1,12 +1,11 @@
-// spawn_rayon WORKERS SHAPE: the shapes of ../../spawn.c with Rayon: a scope where the others have a group.
+// spawn_rayon WORKERS SHAPE [N]: the shapes of ../../spawn.c with Rayon: a scope where the others have a group.
 use rayon::Scope;
 use std::arch::asm;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-const GROUPS: usize = 1000;
 const TASKS: usize = 1000;
-const GRAINS: usize = 250_000;
+const GRAINS: usize = 250; // for each of the groups
 const GRAIN_NS: f64 = 200.0;
 
 fn spin(turns: usize) {
@@ -21,20 +20,20 @@ fn spawn_all<'a>(scope: &Scope<'a>, body: impl Fn() + Copy + Send + 'a, n: usize
     }
 }
 
-fn run<'a>(shape: &str, body: impl Fn() + Copy + Send + Sync + 'a) {
+fn run<'a>(shape: &str, groups: usize, body: impl Fn() + Copy + Send + Sync + 'a) {
     match shape {
         "batch" => {
-            for _ in 0..GROUPS {
+            for _ in 0..groups {
                 rayon::scope(|s| spawn_all(s, body, TASKS));
             }
         }
-        "flat" => rayon::scope(|s| spawn_all(s, body, GROUPS * TASKS)),
+        "flat" => rayon::scope(|s| spawn_all(s, body, groups * TASKS)),
         "nested" => rayon::scope(|s| {
-            for _ in 0..GROUPS {
+            for _ in 0..groups {
                 s.spawn(move |_| rayon::scope(|own| spawn_all(own, body, TASKS)));
             }
         }),
-        "grains" => rayon::scope(|s| spawn_all(s, body, GRAINS)),
+        "grains" => rayon::scope(|s| spawn_all(s, body, groups * GRAINS)),
         _ => std::process::exit(2),
     }
 }
@@ -43,7 +42,8 @@ fn main() {
     let args: Vec<String> = std::env::args().collect();
     let (workers, shape) = (args[1].parse::<usize>().unwrap(), args[2].as_str());
     let grains = shape == "grains";
-    let tasks = if grains { GRAINS } else { GROUPS * TASKS };
+    let groups = args.get(3).map_or(1000, |n| n.parse::<usize>().unwrap());
+    let tasks = groups * if grains { GRAINS } else { TASKS };
     let mut begin = Instant::now();
     spin(10_000_000);
     let turns = (GRAIN_NS / (begin.elapsed().as_secs_f64() * 1e9) * 1e7) as usize;
@@ -51,12 +51,12 @@ fn main() {
     let took = rayon::ThreadPoolBuilder::new().num_threads(workers).build().unwrap().install(|| {
         begin = Instant::now();
         if grains {
-            run(shape, || spin(turns));
+            run(shape, groups, || spin(turns));
         } else {
-            run(shape, || ());
+            run(shape, groups, || ());
         }
         let took = begin.elapsed().as_secs_f64();
-        run(shape, || {
+        run(shape, groups, || {
             ran.fetch_add(1, Ordering::Relaxed);
         });
         took

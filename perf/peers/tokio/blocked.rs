@@ -70,10 +70,9 @@ async fn cancel(tasks: usize) {
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    let tasks = |otherwise| args.get(2).map_or(otherwise, |n| n.parse().unwrap());
     if args[1] == "cancel" {
-        measure::run(2, cancel(tasks(100_000)));
+        measure::run(2, cancel(measure::number(2, 100_000)));
     } else {
-        measure::run(2, memory(tasks(1_000_000)));
+        measure::run(2, memory(measure::number(2, 1_000_000)));
     }
 }

@@ -11,6 +11,10 @@ pub fn run<T: Send + 'static>(workers: usize, app: impl Future<Output = T> + Sen
     runtime.block_on(async { tokio::spawn(app).await.unwrap() })
 }
 
+pub fn number(i: usize, otherwise: usize) -> usize {
+    std::env::args().nth(i).map_or(otherwise, |n| n.parse().unwrap())
+}
+
 pub fn print_result(what: &str, value: f64, unit: &str) {
     println!("{}\tTokio\t{:.4}\t{}", what, value, unit);
 }
