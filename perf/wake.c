@@ -1,6 +1,6 @@
 /*
  * wake [TIMES]: a task spawned by one worker while the other one has nothing to do, until it runs there: p50 with the other one searching (spin
- * without bound) and asleep (no spin); beside it a thread woken by a bare futex(2).
+ * without bound) and asleep (no spin); beside it a thread that spins on one word, and one woken by a bare futex(2).
  */
 #include <yoke/yoke.h>
 
@@ -62,11 +62,14 @@ static double median_us(void)
     return late[times / 2] / 1e3;
 }
 
-static void *wait_futex(void *arg)
+static bool asleep;
+
+static void *wait_bare(void *arg)
 {
     for (int i = 0; i < times; i++) {
         while (__atomic_load_n(&word, __ATOMIC_ACQUIRE) == 0)
-            syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+            if (asleep)
+                syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
         late[i] = now_ns() - began;
         __atomic_store_n(&word, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&done, 1, __ATOMIC_RELEASE);
@@ -74,17 +77,18 @@ static void *wait_futex(void *arg)
     return arg;
 }
 
-static void bare(void)
+static void bare(double pause)
 {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, wait_futex, NULL) != 0)
+    if (pthread_create(&thread, NULL, wait_bare, NULL) != 0)
         exit(1);
     for (int i = 0; i < times; i++) {
-        spin_ns(100e3);
+        spin_ns(pause);
         done = 0;
         began = now_ns();
         __atomic_store_n(&word, 1, __ATOMIC_RELEASE);
-        syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+        if (asleep)
+            syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
         while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE))
             ;
     }
@@ -100,11 +104,14 @@ int main(int argc, char **argv)
     if (yoke_run(app, &pause, YOKE_OPTIONS(.workers = 2, .spin_ns = 1000000000)) < 0)
         return 1;
     print_result("wake-searching", "yoke", median_us(), "us");
+    bare(pause);
+    print_result("wake-searching", "bare", median_us(), "us");
     pause = 100e3;
     if (yoke_run(app, &pause, YOKE_OPTIONS(.workers = 2, .spin_ns = -1)) < 0)
         return 1;
     print_result("wake-asleep", "yoke", median_us(), "us");
-    bare();
+    asleep = true;
+    bare(pause);
     print_result("wake-asleep", "futex", median_us(), "us");
     return 0;
 }
