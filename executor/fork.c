@@ -267,7 +267,6 @@ void yoke__fork_run(struct yoke__worker *w, yoke_forked *fork, bool typed)
                                    .base = (struct yoke__scope *)(void *)scope,
                                    .task = parent->task,
                                    .fork = fork };
-    struct yoke_runtime *rt = w->rt;
     leave_queue(fork);
     w->head.strand = &strand.head;
     int rc = fork->fn(typed ? fork : fork->arg);
@@ -284,7 +283,7 @@ void yoke__fork_run(struct yoke__worker *w, yoke_forked *fork, bool typed)
         struct yoke__fiber *fiber;
         yoke__wait_fire((struct yoke__wait *)(void *)state, YOKE__FIRE_DONE, &fiber);
         if (fiber != NULL)
-            yoke__ready(rt, fiber);
+            yoke__ready_back(yoke__self(), fiber);
     }
 }
 

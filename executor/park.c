@@ -124,7 +124,7 @@ bool yoke__search_begin(struct yoke__worker *w)
     if (yoke__load_relaxed(&rt->searching) >= 2) /* a bound on wasted cycles, not a promise */
         return false;
     yoke__add_seq(&rt->searching, 1);
-    w->searching = true;
+    yoke__store_relaxed(&w->searching, true);
     return true;
 }
 
@@ -132,7 +132,7 @@ void yoke__search_end(struct yoke__worker *w)
 {
     if (!w->searching)
         return;
-    w->searching = false;
+    yoke__store_relaxed(&w->searching, false);
     w->asked_since = 0;
     /* The last searcher leaves: who pushed meanwhile was put off by it, so it passes the search on, whether it saw more or not. */
     if (yoke__sub_seq(&w->rt->searching, 1) == 1)
@@ -162,7 +162,7 @@ struct yoke__fiber *yoke__park(struct yoke__worker *w)
     yoke__or_seq(&rt->sleepers[w->index / 64], (uint64_t)1 << (w->index % 64));
     if (w->searching)
         yoke__sub_seq(&rt->searching, 1);
-    w->searching = false;
+    yoke__store_relaxed(&w->searching, false);
     for (int i = 0; i < rt->nworkers; i++)
         yoke__deque_ask(&rt->workers[i]->head.deque);
     if (asleep == rt->nworkers)
@@ -184,7 +184,7 @@ struct yoke__fiber *yoke__park(struct yoke__worker *w)
     /* acquire: pairs with rouse() */
     while (yoke__load_acquire(&w->parked) != 0)
         yoke__os_futex_wait(&w->parked, 1, UINT64_MAX);
-    w->searching = true;
+    yoke__store_relaxed(&w->searching, true);
     w->asked_since = 0;
     return woken;
 }

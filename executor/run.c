@@ -31,7 +31,7 @@ void yoke__worker_flush_slow(struct yoke__worker *w)
     if (n > 0) {
         struct yoke__fiber *owner = yoke__group_ended(w->rt, group, n);
         if (owner != NULL)
-            yoke__ready(w->rt, owner);
+            yoke__ready_back(w, owner);
     }
 }
 

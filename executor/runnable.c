@@ -5,6 +5,7 @@
  */
 #include "runnable.h"
 
+#include "find.h"
 #include "park.h"
 
 void yoke__worker_post(struct yoke__worker *w, struct yoke__node *node)
@@ -57,6 +58,16 @@ void yoke__ready(struct yoke_runtime *rt, struct yoke__fiber *fiber)
         yoke__ready_on(w, fiber);
     else
         inject(rt, fiber);
+}
+
+void yoke__ready_back(struct yoke__worker *w, struct yoke__fiber *fiber)
+{
+    enum { LOOKS = 12 };
+    struct yoke__worker *left = fiber->last;
+    bool wait = left != w && left != NULL && yoke__load_relaxed(&left->searching); /* a hint */
+    yoke__ready_on(w, fiber);
+    for (int i = 0; i < LOOKS && wait && yoke__deque_any(&w->ready.public); i++)
+        yoke__relax();
 }
 
 void yoke__ready_list(struct yoke_runtime *rt, struct yoke__fiber *first)

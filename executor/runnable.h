@@ -13,6 +13,12 @@
 void yoke__ready(struct yoke_runtime *rt, struct yoke__fiber *fiber);
 void yoke__ready_list(struct yoke_runtime *rt, struct yoke__fiber *first); /* linked by `next` */
 
+/*
+ * The same by a worker that has ended what the fiber waited for, and has nothing more to do: the worker that left the fiber, and has what it uses in
+ * its caches, comes first, if it is searching just now.
+ */
+void yoke__ready_back(struct yoke__worker *w, struct yoke__fiber *fiber);
+
 /* The same for the worker itself, in a hook. */
 void yoke__ready_on(struct yoke__worker *w, struct yoke__fiber *fiber);
 
