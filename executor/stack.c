@@ -33,11 +33,10 @@ struct yoke__slab {
     char *base;              /* atomic */
     int used;                   /* how many were handed out and are not free */
     int fresh;                  /* how many were ever handed out: the first ones */
+    struct yoke__slab *next_free; /* the next that has free ones, if this one has */
+    int nfree;                    /* how many of the fresh ones are free */
+    uint8_t free[SLAB];           /* which: last freed last */
     uint8_t guarded[(SLAB + 7) / 8];
-    struct yoke__stack_free {
-        struct yoke__stack_free *next;
-        struct yoke__slab *slab;
-    } entry[SLAB];
 };
 
 const char *yoke__guards_name(enum yoke__guards guards)
@@ -130,7 +129,7 @@ static struct yoke__slab *new_slab(struct yoke__stack_pool *pool)
     if (base == NULL)
         return NULL;
     pool->unmapped = slab->unmapped;
-    slab->used = slab->fresh = 0;
+    slab->used = slab->fresh = slab->nfree = 0;
     memset(slab->guarded, 0, sizeof slab->guarded);
     /* A huge page would make each touched stack cost 2 MiB. Kernels without huge pages say EINVAL, which is as good. */
     (void)yoke__os_madvise(base, slab_bytes(pool), MADV_NOHUGEPAGE);
@@ -195,14 +194,14 @@ void *yoke__stack_alloc(struct yoke__stack_pool *pool)
 {
     void *base = NULL;
     yoke__lock_acquire(&pool->lock);
-    struct yoke__stack_free *entry = pool->free;
-    if (entry != NULL) {
-        struct yoke__slab *slab = entry->slab;
-        pool->free = entry->next;
+    struct yoke__slab *slab = pool->free;
+    if (slab != NULL) {
+        base = slab->base + (size_t)slab->free[--slab->nfree] * pool->stack_size;
         slab->used++;
-        base = slab->base + (size_t)(entry - slab->entry) * pool->stack_size;
+        if (slab->nfree == 0)
+            pool->free = slab->next_free;
     } else {
-        struct yoke__slab *slab = pool->slabs;
+        slab = pool->slabs;
         if (slab == NULL || slab->fresh == pool->per_slab)
             slab = new_slab(pool);
         if (slab != NULL && guard(pool, slab, slab->fresh)) {
@@ -233,10 +232,11 @@ bool yoke__stack_free(struct yoke__stack_pool *pool, void *base)
     if (yoke__stack_unguarded(pool, base) && !yoke__stack_canary_intact(base))
         yoke__panic("a stack has overflowed (found when it was freed)");
     struct yoke__slab *slab = slab_of(pool, base);
-    struct yoke__stack_free *entry = &slab->entry[(size_t)((char *)base - slab->base) / pool->stack_size];
-    entry->slab = slab;
-    entry->next = pool->free;
-    pool->free = entry;
+    if (slab->nfree == 0) {
+        slab->next_free = pool->free;
+        pool->free = slab;
+    }
+    slab->free[slab->nfree++] = (uint8_t)((size_t)((char *)base - slab->base) / pool->stack_size);
     bool last = --slab->used == 0;
     yoke__store_relaxed(&pool->in_use, pool->in_use - 1); /* the dump reads it without the lock */
     yoke__lock_release(&pool->lock);
@@ -247,11 +247,11 @@ int yoke__stack_trim(struct yoke__stack_pool *pool)
 {
     int trimmed = 0;
     yoke__lock_acquire(&pool->lock);
-    for (struct yoke__stack_free **at = &pool->free; *at != NULL;) {
-        if ((*at)->slab->used == 0)
-            *at = (*at)->next;
+    for (struct yoke__slab **at = &pool->free; *at != NULL;) {
+        if ((*at)->used == 0)
+            *at = (*at)->next_free;
         else
-            at = &(*at)->next;
+            at = &(*at)->next_free;
     }
     for (struct yoke__slab **at = &pool->slabs; *at != NULL;) {
         struct yoke__slab *slab = *at;

@@ -36,7 +36,7 @@ struct yoke__stack_pool {
     size_t *mprotect_from;      /* that number, of this pool, or of one that it shares the process's mappings with */
     struct yoke__slab *slabs;   /* all; read by signal handlers */
     struct yoke__slab *unmapped; /* records of such as were given back */
-    struct yoke__stack_free *free;
+    struct yoke__slab *free; /* those with free stacks */
     size_t in_use, mapped;
 };
 
