@@ -369,7 +369,7 @@ struct yoke__worker {
     int64_t look_at;               /* when a look for events is due; 0: the first woken since the last one are being run */
     struct yoke__worker *robbed;   /* whom an item was taken from last, or NULL */
     uint32_t shy;                  /* how long to keep away from it if it was not worth it */
-    bool searching;                /* counted in rt->searching */
+    bool searching;                /* counted in rt->searching; others read it as a hint */
     int64_t asked_since;           /* first time in this search that only hidden work was found; 0: not */
     struct yoke__group *batch;     /* whose children are counted here for a while: group.c */
     int64_t batched;               /* how much higher batch->live is than it should be */

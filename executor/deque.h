@@ -9,12 +9,12 @@
  * Who may call: push, push_public, pop, sated, init, destroy - the owner. steal, ask, raise, any - any worker thread of
  * the runtime, the owner too (a deque whose owner only pushes publicly and steals is a first-in first-out queue).
  *
- * The words. `bottom`, `slots`, `mask`, `limit`: the owner's. `room`: limit, or INT64_MIN while
+ * The words. `bottom`, `slots`, `mask`, `limit`: the owner's. `stock`: `slots`, for thieves. `room`: limit, or INT64_MIN while
  * `hungry` is up, so that a push has one thing to compare: before its store, and again after it, for who asked in between. `top`: only rises, by compare-exchange of whoever takes item `top`.
  * `split`: index << 2 | kind, the kind being settled, or tentative: being lowered by the owner, or being raised by a thief. Written by
  * the owner and by raising thieves, who use compare-exchange on a settled value, and on their own tentative one. Indices are 64 bits and start above 0, so that bottom - 1 of an empty deque is a valid index.
  *
- * Taking (steal): load top = t, then split = s (both seq_cst); nothing to take if s is tentative or t >= s. Load stock (acquire), the slots' place as thieves know it, and
+ * Taking (steal): load top = t, then split = s (both seq_cst); nothing to take if s is tentative or t >= s. Load stock (acquire) and
  * the item, then exchange top t -> t + 1. The item is read before the exchange: afterwards the owner may reuse the slot. If the owner
  * reused it before, top has moved and the exchange fails. A lost exchange is LOST, not EMPTY.
  *

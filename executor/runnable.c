@@ -63,10 +63,10 @@ void yoke__ready(struct yoke_runtime *rt, struct yoke__fiber *fiber)
 void yoke__ready_back(struct yoke__worker *w, struct yoke__fiber *fiber)
 {
     enum { LOOKS = 12 };
-    struct yoke__worker *left = fiber->last;
-    bool wait = left != w && left != NULL && yoke__load_relaxed(&left->searching); /* a hint */
+    const struct yoke__worker *left = fiber->last;
+    bool watch = left != w && yoke__load_relaxed(&left->searching); /* a hint */
     yoke__ready_on(w, fiber);
-    for (int i = 0; i < LOOKS && wait && yoke__deque_any(&w->ready.public); i++)
+    for (int i = 0; watch && i < LOOKS && yoke__deque_any(&w->ready.public); i++)
         yoke__relax();
 }
 

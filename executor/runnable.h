@@ -14,8 +14,8 @@ void yoke__ready(struct yoke_runtime *rt, struct yoke__fiber *fiber);
 void yoke__ready_list(struct yoke_runtime *rt, struct yoke__fiber *first); /* linked by `next` */
 
 /*
- * The same by a worker that has ended what the fiber waited for, and has nothing more to do: the worker that left the fiber, and has what it uses in
- * its caches, comes first, if it is searching just now.
+ * The same by a worker that has ended what the fiber waited for. The worker that left the fiber has in its caches what it uses: if that one is
+ * searching just now, it comes first, and `w` watches for a moment, two microseconds at most, whether it does.
  */
 void yoke__ready_back(struct yoke__worker *w, struct yoke__fiber *fiber);
 

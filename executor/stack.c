@@ -26,6 +26,8 @@ enum { SLAB_BYTES = 64 * 1024 * 1024 };
 enum { MPROTECT_MOST = 30000, CANARY_WORDS = 64 };
 #define CANARY 0x5947c0deca11f1b5u
 
+_Static_assert(SLAB <= UINT8_MAX + 1, "an index of a stack in its slab is one byte");
+
 /* Lies outside of the stacks, so that a free stack keeps no page. */
 struct yoke__slab {
     struct yoke__slab *next; /* atomic */
