@@ -351,7 +351,6 @@ enum {
 
 struct yoke__worker {
     struct yoke__head head;   /* forks and tasks, free blocks; first, known to the inlined fast path */
-    struct yoke__ready ready; /* fibers to resume */
     struct yoke__inbox inbox; /* what only this worker may run */
     struct yoke__node *pinned;     /* taken from the inbox, first first */
     struct yoke_runtime *rt;
@@ -364,7 +363,9 @@ struct yoke__worker {
     struct yoke__node *handed;               /* to the large stack that it is about to enter */
     int index;
     uint32_t random, turn;
-    uint32_t woken_run;            /* woken fibers resumed since the deque had its turn */
+    uint32_t woken;                /* woken fibers resumed so far */
+    uint32_t row;                  /* the same when the deque had its turn */
+    uint32_t round;                /* the same when all are resumed that were there at the last look for events */
     uint32_t thinning;             /* items of the deque to run before woken fibers: yoke__worker_thin_out() */
     int64_t look_at;               /* when a look for events is due; 0: the first woken since the last one are being run */
     struct yoke__worker *robbed;   /* whom an item was taken from last, or NULL */
@@ -382,6 +383,7 @@ struct yoke__worker {
     const cpu_set_t *cpus;         /* where it is bound, or NULL */
     pthread_t thread;
     uint32_t parked __attribute__((aligned(64))); /* futex: 1 while asleep or about to be */
+    struct yoke__ready ready; /* fibers to resume; last: it is large */
 };
 
 /* ---- runtime ------------------------------------------------------------------------------------------------------------ */

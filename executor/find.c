@@ -4,7 +4,7 @@
  * Order of looking for work: what is pinned here; in turns, woken fibers, first in first out, and what other threads injected, which is
  * mostly fibers that I/O or a timer woke; the own deque, last in first out; other workers. After eight of the woken and injected the
  * deque goes first once, so that none of them starves. If a spawn finds the deque overfull, some of it goes first too. While woken
- * fibers are run without a pause there is a look for events now and then.
+ * fibers are run without a pause there is a look for events after each round of them, or LOOK_NS, whichever is longer.
  *
  * Who finds nothing searches everywhere for a bounded time, and then sleeps (park.c).
  */
@@ -14,7 +14,7 @@
 #include "run.h"
 #include "runnable.h"
 
-enum { WOKEN_IN_A_ROW = 8, LOOK_NS = 100 * 1000, ASK_NS = 50 * 1000 };
+enum { WOKEN_IN_A_ROW = 8, LOOK_NS = 100 * 1000, ASK_NS = 50 * 1000, PATIENCE_NS = 300 * 1000 };
 
 /*
  * On their way from a public queue to a ring fibers are in neither for a moment, and a parker's second look may fall into it: so whoever takes some
@@ -31,8 +31,7 @@ struct yoke__fiber *yoke__take_woken(struct yoke__worker *w)
     uint32_t tail = yoke__load_relaxed(&w->ready.tail); /* the owner's */
     struct yoke__fiber *fiber = yoke__ready_take(&w->ready, yoke__anybody_idle(w->rt));
     taken_along(w, tail);
-    if (fiber != NULL)
-        w->woken_run++;
+    w->woken += fiber != NULL;
     return fiber;
 }
 
@@ -47,24 +46,38 @@ bool yoke__worker_others_wait(struct yoke__worker *w)
     return yoke__ready_any(&w->ready) || any_node(w);
 }
 
-/* After a row of woken fibers. The first one since the poll was left sets the time. */
+/*
+ * After a row of woken fibers. First come those that waited at the last look: what is fetched is then run while it is in the caches, and what is
+ * not fetched waits as well in the kernel. But they may take long: after PATIENCE_NS more the look comes first. The first since the poll was
+ * left sets the time.
+ */
 static bool look_is_due(struct yoke__worker *w)
 {
-    if (!yoke__service_has_poll(&w->rt->service))
+    struct yoke__service *service = &w->rt->service;
+    if (!yoke__service_has_poll(service))
         return false;
     int64_t now = (int64_t)yoke__os_now();
     if (w->look_at == 0)
         w->look_at = now + LOOK_NS;
-    return now >= w->look_at;
+    bool all = (int32_t)(w->woken - w->round) >= 0;
+    if (now >= w->look_at + (all ? 0 : PATIENCE_NS))
+        return true;
+    yoke__service_attend(service, now);
+    return false;
+}
+
+static bool row_is_over(const struct yoke__worker *w)
+{
+    return w->woken - w->row >= WOKEN_IN_A_ROW;
 }
 
 bool yoke__turn_of_others(struct yoke__worker *w)
 {
-    if (yoke__likely(w->woken_run < WOKEN_IN_A_ROW))
+    if (yoke__likely(!row_is_over(w)))
         return false;
     if (yoke__deque_any(&w->head.deque) || any_node(w) || look_is_due(w))
         return true;
-    w->woken_run = 0;
+    w->row = w->woken;
     return false;
 }
 
@@ -127,7 +140,7 @@ static struct yoke__node *take_injected(struct yoke__worker *w, bool started)
     struct yoke__node *rest = rt->injected, *node = take_node(w, &rest, &rt->inject, started);
     yoke__store_seq(&rt->injected, rest); /* store-load against yoke__park() */
     yoke__lock_release(&rt->injected_lock);
-    w->woken_run++;
+    w->woken++;
     if (rest != NULL && !rt->migrate)
         yoke__wake_one(rt);
     return node;
@@ -154,13 +167,20 @@ static struct yoke__node *take_pinned(struct yoke__worker *w, bool started)
     return take_node(w, &w->pinned, &w->inbox, started);
 }
 
+/* What the poll has brought: from here on a round and its time are counted. */
+static void begin_round(struct yoke__worker *w, struct yoke__fiber *woken)
+{
+    yoke__ready_list(w->rt, woken);
+    w->look_at = 0;
+    w->round = w->woken + yoke__ready_count(&w->ready);
+}
+
 /* What has come while those were run for whom the poll was left? */
 static void look_for_events(struct yoke__worker *w)
 {
     struct yoke__fiber *woken = NULL;
-    w->look_at = 0;
     yoke__service_look(&w->rt->service, w, &woken);
-    yoke__ready_list(w->rt, woken);
+    begin_round(w, woken);
 }
 
 struct yoke__found yoke__find_here(struct yoke__worker *w)
@@ -173,8 +193,8 @@ struct yoke__found yoke__find_here(struct yoke__worker *w)
             return f;
         w->thinning = 0;
     }
-    if (yoke__unlikely(w->woken_run >= WOKEN_IN_A_ROW)) {
-        w->woken_run = 0;
+    if (yoke__unlikely(row_is_over(w))) {
+        w->row = w->woken;
         if (look_is_due(w))
             look_for_events(w);
         if ((f.item = yoke__deque_pop(&w->head.deque)) != NULL)
@@ -333,13 +353,12 @@ struct yoke__found yoke__find_elsewhere(struct yoke__worker *w)
             return f;
         }
         struct yoke__fiber *woken = yoke__park(w);
-        w->look_at = 0;
-        if (woken != NULL) {
-            if (woken->pin == NULL && !w->rt->migrate) {
-                f.fiber = woken;
-                woken = woken->next;
-            }
-            yoke__ready_list(w->rt, woken);
+        if (woken != NULL && woken->pin == NULL && !w->rt->migrate) {
+            f.fiber = woken;
+            woken = woken->next;
+        }
+        begin_round(w, woken);
+        if (f.fiber != NULL || woken != NULL) {
             if (f.fiber == NULL)
                 f = yoke__find_here(w);
             if (yoke__found_any(&f)) {

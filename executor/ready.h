@@ -79,6 +79,12 @@ static inline bool yoke__ready_any(const struct yoke__ready *r)
     return yoke__ready_hidden(r) || yoke__deque_any(&r->public);
 }
 
+/* How many, as far as the owner knows. */
+static inline uint32_t yoke__ready_count(const struct yoke__ready *r)
+{
+    return yoke__load_relaxed(&r->tail) - yoke__load_relaxed(&r->head) + (uint32_t)yoke__deque_count(&r->public);
+}
+
 /* The owner enters the ring; false: it must not, and has not. */
 static inline bool yoke__ready_enter(struct yoke__ready *r)
 {

@@ -62,6 +62,7 @@ static bool take_poll(struct yoke__service *service, uint32_t who)
 static void leave_poll(struct yoke__service *service)
 {
     int64_t wake_at = yoke__load_seq(&service->wake_at);
+    yoke__service_attend(service, (int64_t)yoke__os_now());
     yoke__timers_hand_over(&service->rt->timers, wake_at);
     yoke__store_seq(&service->poller, (uint32_t)YOKE__POLLER_NONE);
     if (yoke__load_seq(&service->dozing) != 0 || yoke__load_seq(&service->wake_at) != wake_at ||
@@ -85,10 +86,7 @@ static void poll_once(struct yoke__service *service, uint32_t word, const uint32
 static bool take_turn(struct yoke__service *service, const struct yoke__worker *w)
 {
     /* acquire: its state; pairs with yoke__service_driver() */
-    if (yoke__load_acquire(&service->driver) == NULL || !take_poll(service, YOKE__POLLER_WORKERS + (uint32_t)w->index))
-        return false;
-    yoke__store_relaxed(&service->turns, yoke__load_relaxed(&service->turns) + 1); /* the holder's */
-    return true;
+    return yoke__load_acquire(&service->driver) != NULL && take_poll(service, YOKE__POLLER_WORKERS + (uint32_t)w->index);
 }
 
 bool yoke__service_poll(struct yoke__service *service, struct yoke__worker *w, struct yoke__fiber **woken)
@@ -173,23 +171,23 @@ static void watch_free(struct yoke__service *service, uint32_t word, int64_t wak
     watch(service, word, next < wake_at ? next : wake_at, false);
 }
 
-/* One round with a driver. */
-static void serve_poll(struct yoke__service *service, uint32_t *seen)
+/* One round with a driver. `seen`: when the poll had been attended to at the last one. `dozed`: it was a doze. */
+static void serve_poll(struct yoke__service *service, int64_t *seen, bool *dozed)
 {
-    uint32_t word = yoke__load_seq(&service->word), turns = yoke__load_relaxed(&service->turns);
+    uint32_t word = yoke__load_seq(&service->word);
+    int64_t attended = yoke__load_relaxed(&service->attended), now = (int64_t)yoke__os_now();
     yoke__deadlock_look(service->rt);
     if (yoke__load_seq(&service->poller) != YOKE__POLLER_NONE) {
-        watch(service, word, turns == *seen ? INT64_MAX : next_tick(service), true);
-    } else {
-        watch_free(service, word, (int64_t)yoke__os_now() + GRACE_NS);
-        if (yoke__load_relaxed(&service->turns) != turns) {
-            watch_free(service, word, next_tick(service));
-        } else if (yoke__load_acquire(&service->stopping) == 0 && take_poll(service, YOKE__POLLER_SERVICE)) { /* pairs with yoke__service_stop() */
-            yoke__store_relaxed(&service->calm, 0u); /* this thread's own */
-            hold_poll(service);
-        }
+        *dozed = attended == *seen;
+        watch(service, word, *dozed ? INT64_MAX : next_tick(service), true);
+    } else if (now - attended < GRACE_NS) {
+        watch_free(service, word, *dozed ? now + GRACE_NS : next_tick(service));
+        *dozed = false;
+    } else if (yoke__load_acquire(&service->stopping) == 0 && take_poll(service, YOKE__POLLER_SERVICE)) { /* pairs with yoke__service_stop() */
+        yoke__store_relaxed(&service->calm, 0u); /* this thread's own */
+        hold_poll(service);
     }
-    *seen = turns;
+    *seen = attended;
 }
 
 /* One round without: nobody else watches the timers. */
@@ -210,13 +208,15 @@ static void serve_timers(struct yoke__service *service)
 static void *serve(void *arg)
 {
     struct yoke__service *service = arg;
-    uint32_t seen = 0;
+    int64_t seen = 0;
+    bool dozed = true; /* who finds the poll left by a worker gives it GRACE_NS */
     enter(service);
     while (yoke__load_acquire(&service->stopping) == 0 && yoke__load_acquire(&service->driver) == NULL) /* pairs with yoke__service_stop() and yoke__service_driver() */
         serve_timers(service);
+    yoke__service_attend(service, (int64_t)yoke__os_now());
     yoke__store_seq(&service->poller, (uint32_t)YOKE__POLLER_NONE); /* until now it was ours: the timers were */
     while (yoke__load_acquire(&service->stopping) == 0) /* pairs with yoke__service_stop() */
-        serve_poll(service, &seen);
+        serve_poll(service, &seen, &dozed);
     return NULL;
 }
 

@@ -7,7 +7,7 @@
  * long tasks: it keeps it until one of them is idle when an event comes, or wanted to have its look (`wanted`).
  *
  * While workers have the poll, the service thread looks every TICK_NS whether that is still so, and dozes once a whole tick has passed
- * without a change. A poll that is free at a tick and still untouched GRACE_NS later is taken: so workers that run short tasks keep it,
+ * without a change. A poll that is free at a tick, and has not been attended to for GRACE_NS, is taken: so workers that run short tasks keep it,
  * and one that is kept busy is replaced within TICK_NS + GRACE_NS. Each tick costs a timer interrupt and two switches of threads on a core
  * that has better things to do. So when none of them was needed for long, they become fewer, down to an eighth; with the first that was,
  * as many as before: a server that only ever waits for I/O, and then computes, holds it up for up to 8 TICK_NS + GRACE_NS, once.
@@ -56,10 +56,10 @@ struct yoke__service {
     void *driver_state;
     uint32_t poller __attribute__((aligned(64))); /* who has the poll */
     uint32_t polling;  /* he is in it, or about to be */
-    uint32_t turns;    /* how often workers have taken it */
     uint32_t wanted;   /* a worker found it with the service thread; a hint */
     uint32_t dozing;   /* the service thread sleeps until it is kicked */
     int64_t wake_at;   /* when it wakes by itself; INT64_MIN: it is awake */
+    int64_t attended;  /* when somebody last left the poll, or was busy and about to look; a hint */
     uint32_t calm;     /* ticks since workers have last left the poll alone; the service thread's own (atomic for tests) */
 };
 
@@ -94,6 +94,12 @@ bool yoke__service_poll(struct yoke__service *service, struct yoke__worker *w, s
 
 /* Events that have come already, for a worker that is not idle: fibers as above. Never sleeps. */
 void yoke__service_look(struct yoke__service *service, struct yoke__worker *w, struct yoke__fiber **woken);
+
+/* Somebody leaves the poll, or is not idle and will have his look soon: the service thread need not come for it. */
+static inline void yoke__service_attend(struct yoke__service *service, int64_t now)
+{
+    yoke__store_relaxed(&service->attended, now);
+}
 
 /* After its `parked` was changed (seq_cst): true if that worker has the poll, which is interrupted. False: it does not sleep there. */
 bool yoke__service_rouse(struct yoke__service *service, const struct yoke__worker *w);

@@ -66,7 +66,7 @@ int yoke__worker_yield(struct yoke__worker *w)
         return 0;
     if (yoke__likely(w->fiber->pin == NULL && !yoke__anybody_idle(w->rt)) && !yoke__turn_of_others(w) &&
         (to = yoke__ready_exchange(&w->ready, w->fiber)) != NULL) {
-        w->woken_run++;
+        w->woken++;
         yoke__switch_to(w, to, exchange_hook, NULL);
         return 0;
     }

@@ -305,8 +305,11 @@ void yoke__task_end(struct yoke__strand *strand, int rc)
 
 void yoke__fiber_prefetch_task(const struct yoke__fiber *fiber)
 {
-    if (fiber->strand != NULL)
-        __builtin_prefetch(((const struct yoke__strand *)(const void *)fiber->strand)->task, 1); /* the line that its end looks at */
+    const struct yoke__strand *strand = (const void *)fiber->strand;
+    if (strand != NULL) {
+        __builtin_prefetch(strand->task, 1); /* the line that its end looks at */
+        __builtin_prefetch(strand->seat, 1);
+    }
 }
 
 /* ---- about oneself ---------------------------------------------------------------------------------------------------- */

@@ -49,7 +49,7 @@ static bool begin(struct yoke__io *io, int direction)
 {
     yoke__lock_acquire(&io->lock);
     bool free = (io->busy & 1u << direction) == 0;
-    io->busy |= 1u << direction;
+    io->busy |= (uint8_t)(1u << direction);
     yoke__lock_release(&io->lock);
     return free;
 }
@@ -57,7 +57,7 @@ static bool begin(struct yoke__io *io, int direction)
 static void end(struct yoke__io *io, int direction)
 {
     yoke__lock_acquire(&io->lock);
-    io->busy &= ~(1u << direction);
+    io->busy &= (uint8_t)~(1u << direction);
     yoke__lock_release(&io->lock);
 }
 

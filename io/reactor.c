@@ -12,7 +12,7 @@
 #include "wait.h"
 #include "worker.h"
 
-enum { EVENTS_A_POLL = 128, AHEAD = 4, CHUNK = 64 * 1024 };
+enum { EVENTS_A_POLL = 64, RECORDS_AHEAD = 8, WAITERS_AHEAD = 4, CHUNK = 64 * 1024 };
 
 /* What an event's 64 bits say: 0: the interrupt; odd: a descriptor of somebody else's (fdwait.c); else a record's address and generation. */
 #define ADDRESS_BITS 48
@@ -86,7 +86,8 @@ void *yoke__io_open(struct yoke__io *io, int fd, enum yoke__io_kind kind)
     io->reads = 2;
     io->emptied = 1;
     io->ready = io->busy = 0;
-    io->waiter[0] = io->waiter[1] = NULL;
+    yoke__store_relaxed(&io->waiter[0], NULL);
+    yoke__store_relaxed(&io->waiter[1], NULL);
     yoke__store_release(&io->state, 0); /* all of the above; pairs with yoke__io_enter() */
     return handle_of(io);
 }
@@ -128,19 +129,24 @@ int yoke__io_leave(struct yoke__io *io)
     return rc;
 }
 
-/* Under the lock; the fiber, if it is to be made ready. */
-static void fire(struct yoke__io *io, int direction, int code, struct yoke__fiber **woken)
+/* Under the lock; the fiber to be made ready, or NULL. */
+static struct yoke__fiber *fire(struct yoke__io *io, int direction, int code)
 {
     struct yoke__wait *wait = io->waiter[direction];
-    struct yoke__fiber *fiber;
-    if (wait == NULL)
-        return;
-    io->waiter[direction] = NULL;
-    yoke__wait_fire(wait, code, &fiber);
-    if (fiber != NULL) {
-        fiber->next = *woken;
-        *woken = fiber;
+    struct yoke__fiber *fiber = NULL;
+    if (wait != NULL) {
+        yoke__store_relaxed(&io->waiter[direction], NULL); /* under the lock, but for a hint */
+        yoke__wait_fire(wait, code, &fiber);
     }
+    return fiber;
+}
+
+static void link_before(struct yoke__fiber **list, struct yoke__fiber *fiber)
+{
+    if (fiber == NULL)
+        return;
+    fiber->next = *list;
+    *list = fiber;
 }
 
 int yoke__io_shut(const void *handle, int kinds, struct yoke__io **out)
@@ -157,8 +163,8 @@ int yoke__io_shut(const void *handle, int kinds, struct yoke__io **out)
     yoke__lock_acquire(&io->lock);
     if ((yoke__load_relaxed(&io->state) & ~YOKE__IO_CLOSED) > 1 && (io->kind & (YOKE__IO_SOCKET | YOKE__IO_LISTENER)) != 0 && !io->shared)
         (void)yoke__os_shutdown(io->fd, SHUT_RDWR); /* the others leave soon; the other end and the address need not wait for it */
-    fire(io, YOKE__IO_READ, YOKE__FIRE_CLOSED, &woken);
-    fire(io, YOKE__IO_WRITE, YOKE__FIRE_CLOSED, &woken);
+    link_before(&woken, fire(io, YOKE__IO_READ, YOKE__FIRE_CLOSED));
+    link_before(&woken, fire(io, YOKE__IO_WRITE, YOKE__FIRE_CLOSED));
     yoke__lock_release(&io->lock);
     yoke__ready_list(io->reactor->rt, woken);
     return 0;
@@ -218,23 +224,23 @@ int yoke__io_wait(struct yoke__io *io, int direction, const char *what)
     if (yoke__io_closed(io)) {
         rc = -EBADF;
     } else if ((io->ready & 1u << direction) != 0) {
-        io->ready &= ~(1u << direction);
+        io->ready &= (uint8_t)~(1u << direction);
     } else if (io->waiter[direction] != NULL) {
         rc = -EBUSY;
     } else {
-        io->waiter[direction] = &wait;
+        yoke__store_relaxed(&io->waiter[direction], &wait); /* as in fire() */
         block = true;
     }
     yoke__lock_release(&io->lock);
     if (block) {
         int code = yoke__wait_block(&wait);
-        __builtin_prefetch(&io->lock, 1); /* for the next wait */
+        __builtin_prefetch(io, 1); /* for the next wait */
         rc = code == YOKE__FIRE_DONE ? 0 : code == YOKE__FIRE_CLOSED ? -EBADF : -ECANCELED;
     }
     if (block && rc == -ECANCELED) { /* else fire() has taken it out */
         yoke__lock_acquire(&io->lock);
         if (io->waiter[direction] == &wait)
-            io->waiter[direction] = NULL;
+            yoke__store_relaxed(&io->waiter[direction], NULL); /* as in fire() */
         yoke__lock_release(&io->lock);
     }
     yoke__wait_delist(&wait);
@@ -243,7 +249,13 @@ int yoke__io_wait(struct yoke__io *io, int direction, const char *what)
 
 /* ---- the driver --------------------------------------------------------------------------------------------------------- */
 
-static void deliver(struct yoke__io *io, uint32_t events, uint64_t tag, struct yoke__fiber **woken)
+/* In the order of their events. Linked when all are there: until then their descriptors are fetched. */
+struct fired {
+    struct yoke__fiber *fibers[2 * EVENTS_A_POLL];
+    int count;
+};
+
+static void deliver(struct yoke__io *io, uint32_t events, uint64_t tag, struct fired *fired)
 {
     uint32_t ready = ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0 ? 1u << YOKE__IO_READ : 0) |
                      ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0 ? 1u << YOKE__IO_WRITE : 0);
@@ -255,38 +267,58 @@ static void deliver(struct yoke__io *io, uint32_t events, uint64_t tag, struct y
         for (int direction = 0; direction < 2; direction++) {
             if ((ready & 1u << direction) == 0)
                 continue;
-            if (io->waiter[direction] != NULL)
-                fire(io, direction, YOKE__FIRE_DONE, woken);
-            else
-                io->ready |= 1u << direction;
+            if (io->waiter[direction] == NULL) {
+                io->ready |= (uint8_t)(1u << direction);
+                continue;
+            }
+            struct yoke__fiber *fiber = fire(io, direction, YOKE__FIRE_DONE);
+            if (fiber != NULL) {
+                yoke__fiber_prefetch(fiber);
+                fired->fibers[fired->count++] = fiber;
+            }
         }
     }
     yoke__lock_release(&io->lock);
 }
 
-/* A hint, whatever the tag says: it may be nobody's address. */
-static void prefetch_lock(uint64_t tag)
+/* Hints for events to come: their records, which those of others do not have (any address will do), and later who waits there. */
+static void prefetch_record(uint64_t tag)
 {
-    uintptr_t io = (uintptr_t)record_of((const void *)(uintptr_t)tag);
-    __builtin_prefetch((const void *)(io + offsetof(struct yoke__io, lock)), 1);
+    __builtin_prefetch(record_of((const void *)(uintptr_t)tag), 1);
+}
+
+static void prefetch_waiter(uint64_t tag)
+{
+    if (tag != 0 && (tag & YOKE__FOREIGN) == 0)
+        __builtin_prefetch(yoke__load_relaxed(&record_of((const void *)(uintptr_t)tag)->waiter[YOKE__IO_READ]), 1);
 }
 
 static void reactor_poll(void *state, int64_t deadline, struct yoke__fiber **woken)
 {
     struct yoke__reactor *reactor = state;
     struct epoll_event events[EVENTS_A_POLL];
+    struct fired fired;
+    fired.count = 0;
     int n = yoke__os_epoll_wait(reactor->epoll, events, EVENTS_A_POLL, deadline);
+    for (int i = 0; i < n && i < RECORDS_AHEAD; i++)
+        prefetch_record(events[i].data.u64);
+    for (int i = 0; i < n && i < WAITERS_AHEAD; i++)
+        prefetch_waiter(events[i].data.u64);
     for (int i = 0; i < n; i++) { /* an error is an interruption: the caller comes again */
         uint64_t tag = events[i].data.u64;
-        if (i + AHEAD < n)
-            prefetch_lock(events[i + AHEAD].data.u64);
+        if (i + RECORDS_AHEAD < n)
+            prefetch_record(events[i + RECORDS_AHEAD].data.u64);
+        if (i + WAITERS_AHEAD < n)
+            prefetch_waiter(events[i + WAITERS_AHEAD].data.u64);
         if (tag == 0)
             yoke__signals_deliver(reactor, woken);
         else if ((tag & YOKE__FOREIGN) != 0)
             yoke__fdwait_event(reactor, tag, events[i].events, woken);
         else
-            deliver(record_of((const void *)(uintptr_t)tag), events[i].events, tag, woken);
+            deliver(record_of((const void *)(uintptr_t)tag), events[i].events, tag, &fired);
     }
+    while (fired.count > 0)
+        link_before(woken, fired.fibers[--fired.count]);
 }
 
 static void reactor_interrupt(void *state)

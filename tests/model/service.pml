@@ -28,7 +28,7 @@
 
 byte poller, wake_at, target;
 bool changed, changed_too;  /* `word` differs from what the service thread, the worker, read last */
-bool turned;                /* a worker has taken the poll since the service thread looked */
+bool attended = true;       /* somebody has left the poll within the grace */
 bool polling, interrupt, event, came, dozing, stopping, ended;
 bool armed, arming;        /* a timer is in the wheels; its armer looks whom to kick */
 byte fired;
@@ -97,7 +97,7 @@ inline poll_once(differs, mine)
 
 inline leave_poll()
 {
-    d_step { when = wake_at; leaving++ }
+    d_step { when = wake_at; leaving++; attended = true }
 #if BROKEN != 4 /* the target stays in the past */
     target = when;
 #endif
@@ -171,19 +171,17 @@ proctype service()
     :: stopping -> break
     :: else ->
         changed = false;
-        turned = false;
         if
-        :: poller == NONE ->
-            wake_at = SOON; /* the grace */
-            wake_at = PAST;
+        :: poller == NONE && attended ->
+            wake_at = SOON; /* no shorter than the grace */
+            attended = false;
+            wake_at = PAST
+        :: poller == NONE && !attended && !stopping ->
             if
-            :: !turned && !stopping ->
-                if
-                :: atomic { poller == NONE -> poller = SERVICE } hold_poll()
-                :: poller != NONE
-                fi
-            :: else
+            :: atomic { poller == NONE -> poller = SERVICE } hold_poll()
+            :: poller != NONE
             fi
+        :: poller == NONE && stopping -> skip
         :: poller != NONE -> watch(SOON)
         :: poller != NONE -> watch(NEVER)
         fi
@@ -205,7 +203,7 @@ proctype worker()
         :: worker_ends -> skip /* the second look */
         :: else ->
             if
-            :: atomic { poller == NONE -> poller = WORKER; turned = true }
+            :: atomic { poller == NONE -> poller = WORKER }
                 do
                 :: woken || !parked -> break
                 :: else -> changed_too = false; poll_once(changed_too, true)

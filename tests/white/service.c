@@ -1,4 +1,7 @@
-/* Who watches the poll while the only worker computes: the service thread, however seldom it has looked before. */
+/*
+ * Who watches the poll while the only worker computes: the service thread, however seldom it has looked before. And when a worker that goes
+ * from woken fiber to woken fiber has its look.
+ */
 #include "support.h"
 
 #include <yoke/io/wait.h>
@@ -35,10 +38,10 @@ static int an_event_comes(void *arg)
         while (load(&waiting) == 0)
             check_int(yoke_yield(), 0);
         yoke__store_relaxed(&rt->service.calm, (uint32_t)calm);
-        uint32_t turns = yoke__load_relaxed(&rt->service.turns);
+        int64_t attended = yoke__load_relaxed(&rt->service.attended);
         do
             check_int(yoke_sleep(YOKE_MS(1)), 0);
-        while (yoke__load_relaxed(&rt->service.turns) == turns); /* the worker has had the poll, and has left it now */
+        while (yoke__load_relaxed(&rt->service.attended) == attended); /* the worker has had the poll, and has left it now */
         check_int(write(fds[1], "x", 1), 1);
         compute(rt);
         check_int(yoke_group_close(g, 0), 0);
@@ -57,10 +60,55 @@ static void an_event_comes_while_the_worker_computes(void **state)
         assert_int_equal(run(1, an_event_comes, NULL), 0);
 }
 
+/* After a row of woken fibers; a look is due since `late` ns; `left` are there that were at the last one. Asked in no time, or asked again. */
+static bool looks(struct yoke__worker *w, int64_t late, int left)
+{
+    for (;;) {
+        int64_t now = (int64_t)yoke__os_now();
+        w->row = w->woken - 1000;
+        w->round = w->woken + (uint32_t)left;
+        w->look_at = now - late;
+        bool looked = yoke__turn_of_others(w);
+        if ((int64_t)yoke__os_now() - now < YOKE_US(100))
+            return looked;
+    }
+}
+
+static int look_at_events(void *arg)
+{
+    struct yoke__worker *w = yoke__self();
+    int fds[2];
+    (void)arg;
+    check_int(pipe(fds), 0);
+    check_int(yoke_fd_forget(fds[0]), 0); /* there is a driver now */
+    check(yoke__service_has_poll(&w->rt->service));
+    for (uint32_t woken = UINT32_MAX - 50; woken != 50; woken++) { /* also when the counters come round */
+        w->woken = woken;
+        check(!looks(w, -YOKE_MS(1000), 0)); /* not yet */
+        check(looks(w, 1, 0));
+        yoke__store_relaxed(&w->rt->service.attended, 0);
+        check(!looks(w, 1, 40));
+        check(yoke__load_relaxed(&w->rt->service.attended) > 0); /* the service thread is told that it will come */
+        check(looks(w, YOKE_MS(1), 40)); /* no round takes that long */
+        check(looks(w, 1, 0));
+    }
+    w->look_at = 0;
+    close(fds[0]);
+    close(fds[1]);
+    return 0;
+}
+
+static void a_worker_looks_after_a_round(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, look_at_events, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_comes_while_the_worker_computes),
+        cmocka_unit_test(a_worker_looks_after_a_round),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
