@@ -2,7 +2,8 @@
  * sort.c - the parallel part of sorting. The serial parts are a template (yoke/sort.h), of which this file is also a user, for elements
  * of 4, 8 and 16 bytes and for pointers, compared by a function.
  *
- * Unstable: quicksort; each part is a fork until it is short. Stable: merge sort between the array and a workspace; merges are cut in two
+ * Quicksort; each part is a fork until it is short. Stable, it partitions through a workspace; with many workers there are as many quicksorts
+ * as keep them busy, in a merge sort between the array and the workspace, which also takes over from bad pivots. Merges are cut in two
  * at a median of the longer half and its rank in the other one [T. H. Cormen et al., "Introduction to Algorithms", 3rd ed., 27.3].
  *
  * After a cancel nothing is compared any more, but a merge sort still moves what lies in the workspace back: the array holds its
@@ -13,11 +14,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "platform.h"
 #include "work.h"
 
-enum { SERIAL = 1024 }; /* elements that are not shared out */
+/* Elements that are not shared out; the first cuts of a quicksort are serial: a merge sort goes before it if each is for more workers than these. */
+enum { SERIAL = 1024, MANY_WORKERS = 4 };
 
 struct sort {
     struct yoke__work work;
@@ -28,39 +31,6 @@ struct sort {
 static char *at(const struct sort *s, char *base, size_t i)
 {
     return base + i * s->parts->size;
-}
-
-/* ---- quicksort -------------------------------------------------------------------------------------------------------- */
-
-struct part {
-    struct sort *sort;
-    char *base;
-    size_t count;
-    int turns;
-};
-
-static int run_part(void *arg)
-{
-    struct part part = *(struct part *)arg;
-    struct sort *s = part.sort;
-    size_t middle, greater;
-    if (!yoke__work_goes_on(&s->work))
-        return 0;
-    if (part.count <= SERIAL || part.turns == 0) { /* the serial part knows how to end badly cut ones */
-        s->parts->sort(part.base, part.count, part.turns, s->arg);
-        return 0;
-    }
-    s->parts->partition(part.base, part.count, &middle, &greater, s->arg);
-    part.turns -= yoke__fast_sort_bad(part.count, middle, greater);
-    struct part low = part, high = part;
-    low.count = middle;
-    high.base = at(s, part.base, greater);
-    high.count = part.count - greater;
-    bool low_first = low.count < high.count; /* the longer one is for others */
-    yoke_forked fork;
-    yoke_fork(&fork, run_part, low_first ? &high : &low);
-    (void)run_part(low_first ? &low : &high); /* never fails */
-    return yoke_join(&fork);
 }
 
 /* ---- merge sort ------------------------------------------------------------------------------------------------------- */
@@ -102,56 +72,115 @@ static int run_merge(void *arg)
     return yoke_join(&fork);
 }
 
-struct halves {
+struct part {
     struct sort *sort;
-    char *base, *space;
+    char *base, *space; /* NULL: not stable */
     size_t count;
-    bool over; /* the result is to lie in `space` */
+    int turns;
+};
+
+static int run_part(void *arg);
+
+struct halves {
+    struct part part; /* without a turn left it is merged from below */
+    size_t whole;     /* parts up to this size are not halved */
+    bool over;        /* the result is to lie in `space` */
 };
 
 static int run_halves(void *arg)
 {
     struct halves *h = arg;
-    struct sort *s = h->sort;
-    size_t n = h->count, low = n / 2;
-    if (n <= SERIAL) {
-        if (yoke__work_goes_on(&s->work))
-            s->parts->stable(h->base, n, h->space, s->arg);
+    const struct part *p = &h->part;
+    struct sort *s = p->sort;
+    size_t n = p->count, low = n / 2;
+    if (n <= h->whole) {
+        (void)run_part(&h->part); /* never fails */
         if (h->over)
-            memcpy(h->space, h->base, n * s->parts->size);
+            memcpy(p->space, p->base, n * s->parts->size);
         return 0;
     }
     struct halves left = *h, right = *h;
     left.over = right.over = !h->over;
-    left.count = low;
-    right.count = n - low;
-    right.base = at(s, h->base, low);
-    right.space = at(s, h->space, low);
+    left.part.count = low;
+    right.part.count = n - low;
+    right.part.base = at(s, p->base, low);
+    right.part.space = at(s, p->space, low);
     yoke_forked fork;
     yoke_fork(&fork, run_halves, &right);
     (void)run_halves(&left); /* never fails */
     (void)yoke_join(&fork);
-    char *from = h->over ? h->base : h->space, *to = h->over ? h->space : h->base;
+    char *from = h->over ? p->base : p->space, *to = h->over ? p->space : p->base;
     struct merge merge = { .sort = s, .a = from, .na = low, .b = at(s, from, low), .nb = n - low, .out = to };
     return run_merge(&merge);
 }
 
+/* ---- quicksort -------------------------------------------------------------------------------------------------------- */
+
+/* In place: the result lies in `base`. */
+static int run_part(void *arg)
+{
+    struct part part = *(struct part *)arg;
+    struct sort *s = part.sort;
+    const struct yoke__fast_sort_parts *parts = s->parts;
+    size_t middle, greater;
+    if (!yoke__work_goes_on(&s->work))
+        return 0;
+    if (part.count <= SERIAL || (part.turns == 0 && part.space == NULL)) { /* the serial parts know how to end badly cut ones */
+        if (part.space == NULL)
+            parts->sort(part.base, part.count, part.turns, s->arg);
+        else
+            parts->stable(part.base, part.count, part.space, part.turns, s->arg);
+        return 0;
+    }
+    if (part.turns == 0) {
+        struct halves halves = { .part = part, .whole = SERIAL };
+        return run_halves(&halves);
+    }
+    if (part.space == NULL)
+        parts->partition(part.base, part.count, &middle, &greater, s->arg);
+    else
+        parts->partition_stable(part.base, part.count, part.space, &middle, &greater, s->arg);
+    part.turns -= yoke__fast_sort_bad(part.count, middle, greater);
+    struct part low = part, high = part;
+    low.count = middle;
+    high.base = at(s, part.base, greater);
+    high.count = part.count - greater;
+    if (part.space != NULL)
+        high.space = at(s, part.space, greater);
+    bool low_first = low.count < high.count; /* the longer one is for others */
+    yoke_forked fork;
+    yoke_fork(&fork, run_part, low_first ? &high : &low);
+    (void)run_part(low_first ? &low : &high); /* never fails */
+    return yoke_join(&fork);
+}
+
 /* ---- the call --------------------------------------------------------------------------------------------------------- */
+
+/* Large pages for a large one, where the kernel gives them: its first touch may take longer than the sorting otherwise. NULL: out of memory. */
+static char *workspace(size_t bytes)
+{
+    enum { SMALL = 64, LARGE = 2 * 1024 * 1024 };
+    char *space = yoke__os_alloc(bytes, bytes < 2 * LARGE ? SMALL : LARGE);
+    if (space != NULL && bytes >= 2 * LARGE)
+        (void)yoke__os_madvise(space, bytes, MADV_HUGEPAGE);
+    return space;
+}
 
 static int run_sort(struct sort *s, char *base, size_t count, bool stable)
 {
     if (s->parts->ordered(base, count, s->arg))
         return 0;
-    if (!stable) {
-        struct part part = { .sort = s, .base = base, .count = count, .turns = 64 - __builtin_clzll(count) };
+    struct part part = { .sort = s, .base = base, .count = count, .turns = 64 - __builtin_clzll(count) };
+    if (!stable)
         return run_part(&part);
-    }
-    char *space = yoke__os_alloc(count * s->parts->size, 64); /* no overflow: as large as the array */
-    if (space == NULL)
+    part.space = workspace(count * s->parts->size); /* no overflow: as large as the array */
+    if (part.space == NULL)
         return yoke__work_failed(&s->work, -ENOMEM);
-    struct halves all = { .sort = s, .base = base, .space = space, .count = count };
+    struct halves all = { .part = part, .whole = MANY_WORKERS * (count / (size_t)yoke_workers()) };
+    if (all.whole < SERIAL)
+        all.whole = SERIAL;
     int rc = run_halves(&all);
-    yoke__os_free(space);
+    yoke__os_free(part.space);
     return rc;
 }
 
@@ -236,7 +265,7 @@ static int sort_indirectly(char *base, size_t count, size_t size, bool stable, s
     size_t bytes;
     if (__builtin_mul_overflow(count, sizeof(char *), &bytes) || __builtin_add_overflow(bytes, size, &bytes))
         return -ENOMEM;
-    char **pointers = yoke__os_alloc(bytes, 64);
+    char **pointers = (char **)(void *)workspace(bytes);
     if (pointers == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)

@@ -56,6 +56,7 @@ static void on_all_crews(yoke_fn fn, void *arg)
     assert_int_equal(run(1, fn, arg), 0);
     assert_int_equal(run(2, fn, arg), 0);
     assert_int_equal(run(4, fn, arg), 0);
+    assert_int_equal(run(16, fn, arg), 0); /* many: stable ones merge first */
 }
 
 /* ---- templates ---- */
@@ -72,15 +73,17 @@ static int sort_all_ints(void *arg)
     (void)arg;
     for (int c = counts_now() - 1; c >= 0; c--)
         for (int shape = 0; shape < SHAPES; shape++)
-            for (int form = 0; form < 3; form++) {
+            for (int form = 0; form < 4; form++) {
                 size_t n = counts[c];
-                int *v = malloc((n + 1) * sizeof *v);
+                int *v = malloc((n + 1) * sizeof *v), *space = malloc((n + 1) * sizeof *v);
                 uint64_t before = 0, after = 0;
                 for (size_t i = 0; i < n; i++)
                     before += mix_of((uint64_t)(v[i] = key_at(shape, i, n, &r)));
                 v[n] = INT32_MIN; /* must stay where it is */
                 if (form == 2) /* what ends badly cut parts */
                     sort_ints_heap(v, n, NULL);
+                else if (form == 3)
+                    sort_ints_sort_stable(v, n, space, 0, NULL);
                 else
                     check_int(form == 0 ? sort_ints(v, n, NULL) : sort_ints_stable(v, n, NULL), 0);
                 for (size_t i = 0; i < n; i++) {
@@ -89,6 +92,7 @@ static int sort_all_ints(void *arg)
                 }
                 check(before == after && v[n] == INT32_MIN);
                 free(v);
+                free(space);
             }
     return 0;
 }
@@ -295,7 +299,6 @@ static int meet_adversary(void *arg)
     enum { N = 30000, LOG = 15 };
     struct adversary k = { .value = malloc(N * sizeof(int)), .gas = N };
     int *v = malloc(N * sizeof *v);
-    (void)arg;
     for (int i = 0; i < N; i++) {
         v[i] = i;
         k.value[i] = k.gas;
@@ -304,7 +307,7 @@ static int meet_adversary(void *arg)
     k.value[1] = 2;
     k.value[2] = 1;
     k.solid = 3;
-    check_int(yoke_parallel_sort(v, N, sizeof *v, kill_quicksort, &k), 0);
+    check_int(arg == NULL ? yoke_parallel_sort(v, N, sizeof *v, kill_quicksort, &k) : yoke_parallel_sort_stable(v, N, sizeof *v, kill_quicksort, &k), 0);
     check(k.calls < (int64_t)N * LOG * 8); /* quadratic would be 100 times as many */
     for (int i = 1; i < N; i++)
         check(k.value[v[i - 1]] <= k.value[v[i]]);
@@ -317,6 +320,35 @@ static void the_worst_case_is_not_quadratic(void **state)
 {
     (void)state;
     assert_int_equal(run(1, meet_adversary, NULL), 0);
+    assert_int_equal(run(1, meet_adversary, "stable"), 0);
+}
+
+static int count_comparison(const void *a, const void *b, void *arg)
+{
+    add((int64_t *)arg, 1);
+    return *(const int *)a - *(const int *)b;
+}
+
+/* Of three different ones: each comes to its place by few cuts, however many there are. */
+static int sort_few(void *arg)
+{
+    enum { N = 30000 };
+    uint64_t r = seed();
+    int *v = malloc(N * sizeof *v);
+    int64_t calls = 0;
+    for (int i = 0; i < N; i++)
+        v[i] = (int)(next_random(&r) % 3);
+    check_int(arg == NULL ? yoke_parallel_sort(v, N, sizeof *v, count_comparison, &calls) : yoke_parallel_sort_stable(v, N, sizeof *v, count_comparison, &calls), 0);
+    check(calls < (int64_t)N * 7); /* any sort that does not tell equals apart: 15 */
+    free(v);
+    return 0;
+}
+
+static void few_keys_take_few_comparisons(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, sort_few, NULL), 0);
+    assert_int_equal(run(1, sort_few, "stable"), 0);
 }
 
 /* An order that is none: any result, but nothing else is touched, and it ends. */
@@ -372,6 +404,7 @@ int main(void)
         cmocka_unit_test(elements_of_any_size_are_sorted_and_comparisons_may_block),
         cmocka_unit_test(a_cancelled_sort_leaves_the_same_elements),
         cmocka_unit_test(the_worst_case_is_not_quadratic),
+        cmocka_unit_test(few_keys_take_few_comparisons),
         cmocka_unit_test(an_inconsistent_order_loses_nothing),
         cmocka_unit_test(outside_of_a_task_nothing_is_sorted),
     };

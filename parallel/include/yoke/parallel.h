@@ -127,7 +127,10 @@ typedef int (*yoke_compare_fn)(const void *a, const void *b, void *arg);
  */
 YOKE_API YOKE_MUST_CHECK int yoke_parallel_sort(void *base, size_t count, size_t size, yoke_compare_fn compare, void *arg);
 
-/* Equal elements keep their order. Merge sort, with a copy of the array (or of the pointers) as its workspace: -ENOMEM. */
+/*
+ * Equal elements keep their order. Quicksort, whose worst case is merge sort, with room for a copy of the array (or of the pointers) as its
+ * workspace: -ENOMEM.
+ */
 YOKE_API YOKE_MUST_CHECK int yoke_parallel_sort_stable(void *base, size_t count, size_t size, yoke_compare_fn compare, void *arg);
 
 /* ---- one accumulator for each worker ------------------------------------------------------------------------------------- */

@@ -36,14 +36,16 @@ struct yoke__fast_sort_parts {
     void (*sort)(void *base, size_t count, int turns, void *arg);
     /* Moves a pivot to its place, *middle, smaller ones before it; from *greater on all are greater, between are equals. */
     void (*partition)(void *base, size_t count, size_t *middle, size_t *greater, void *arg);
-    /* Sorts, stable; `space` has room for as many. */
-    void (*stable)(void *base, size_t count, void *space, void *arg);
+    /* The same, stable; `space` has room for as many. */
+    void (*stable)(void *base, size_t count, void *space, int turns, void *arg);
     /* Merges two sorted arrays, of equals those of `a` first. */
     void (*merge)(const void *a, size_t na, const void *b, size_t nb, void *out, void *arg);
     /* How many elements of a sorted array are less than *key, or, `through`, not greater. */
     size_t (*rank)(const void *key, const void *base, size_t count, bool through, void *arg);
     /* True: sorted, or strictly descending and now reversed. */
     bool (*ordered)(void *base, size_t count, void *arg);
+    /* As `partition`, and each of the three keeps its order; *middle == *greater if equals were not told apart. `space` as above. */
+    void (*partition_stable)(void *base, size_t count, void *space, size_t *middle, size_t *greater, void *arg);
 };
 
 YOKE_API YOKE_MUST_CHECK int yoke__fast_sort(const struct yoke__fast_sort_parts *parts, void *base, size_t count, bool stable, void *arg);
@@ -149,25 +151,59 @@ YOKE__SORT_SPLIT(_split, YOKE_SORT_LESS(e, k, arg))
 YOKE__SORT_SPLIT(_split_equal, !YOKE_SORT_LESS(k, e, arg))
 #undef YOKE__SORT_SPLIT
 
+static inline size_t YOKE__SORT(_pivot)(const YOKE__SORT(_element) *v, size_t n, void *arg)
+{
+    size_t h = n / 2, e = n / 8;
+    if (n < 128)
+        return YOKE__SORT(_median)(v, 0, h, n - 1, arg);
+    return YOKE__SORT(_median)(v, YOKE__SORT(_median)(v, e, 2 * e, 3 * e, arg), YOKE__SORT(_median)(v, h - 1, h, h + 1, arg),
+                               YOKE__SORT(_median)(v, n - 3 * e, n - 2 * e, n - e, arg), arg);
+}
+
 /* An uneven cut may mean many equals: then they are told apart from the greater ones. */
 static void YOKE__SORT(_partition)(void *base, size_t n, size_t *middle, size_t *greater, void *arg)
 {
     YOKE__SORT(_element) *v = (YOKE__SORT(_element) *)base;
-    size_t h = n / 2, p = h;
-    if (n >= 128) {
-        size_t e = n / 8;
-        p = YOKE__SORT(_median)(v, YOKE__SORT(_median)(v, e, 2 * e, 3 * e, arg), YOKE__SORT(_median)(v, h - 1, h, h + 1, arg),
-                                YOKE__SORT(_median)(v, n - 3 * e, n - 2 * e, n - e, arg), arg);
-    } else {
-        p = YOKE__SORT(_median)(v, 0, h, n - 1, arg);
-    }
-    YOKE__SORT(_swap)(&v[0], &v[p]);
+    YOKE__SORT(_swap)(&v[0], &v[YOKE__SORT(_pivot)(v, n, arg)]);
     size_t m = YOKE__SORT(_split)(v + 1, n - 1, v, arg);
     YOKE__SORT(_swap)(&v[0], &v[m]);
     *middle = m;
     *greater = m + 1;
     if (m < n / 8)
         *greater += YOKE__SORT(_split_equal)(v + m + 1, n - m - 1, &v[m], arg);
+}
+
+/* Each element is written to both places it may belong to, of which one is overwritten by the next. The others come back behind the less. */
+#define YOKE__SORT_SPLIT(name, condition) \
+    static inline size_t YOKE__SORT(name)(YOKE__SORT(_element) *v, size_t n, YOKE__SORT(_element) *space, YOKE__SORT(_element) key, void *arg) \
+    { \
+        size_t less = 0, others = 0; \
+        const YOKE__SORT(_element) *const k = &key; \
+        (void)arg; \
+        for (size_t i = 0; i < n; i++) { \
+            const YOKE__SORT(_element) x = v[i]; \
+            const YOKE__SORT(_element) *const e = &x; \
+            v[less] = x; \
+            space[others] = x; \
+            size_t bit = YOKE__SORT_BIT(condition); \
+            less += bit; \
+            others += 1 - bit; \
+        } \
+        if (others > 0) \
+            memcpy((void *)(v + less), (const void *)space, others * sizeof *v); \
+        return less; \
+    }
+YOKE__SORT_SPLIT(_split_stable, YOKE_SORT_LESS(e, k, arg))
+YOKE__SORT_SPLIT(_split_equal_stable, !YOKE_SORT_LESS(k, e, arg))
+#undef YOKE__SORT_SPLIT
+
+static void YOKE__SORT(_partition_stable)(void *base, size_t n, void *space, size_t *middle, size_t *greater, void *arg)
+{
+    YOKE__SORT(_element) *v = (YOKE__SORT(_element) *)base;
+    const YOKE__SORT(_element) pivot = v[YOKE__SORT(_pivot)(v, n, arg)];
+    *middle = *greater = YOKE__SORT(_split_stable)(v, n, (YOKE__SORT(_element) *)space, pivot, arg);
+    if (*middle < n / 8)
+        *greater += YOKE__SORT(_split_equal_stable)(v + *middle, n - *middle, (YOKE__SORT(_element) *)space, pivot, arg);
 }
 
 static void YOKE__SORT(_quick)(YOKE__SORT(_element) *v, size_t n, int turns, void *arg)
@@ -267,9 +303,31 @@ static void YOKE__SORT(_halves)(YOKE__SORT(_element) *v, size_t n, YOKE__SORT(_e
         memcpy((void *)to, (const void *)from, n * sizeof *v);
 }
 
-static void YOKE__SORT(_stable_part)(void *base, size_t n, void *space, void *arg)
+static void YOKE__SORT(_quick_stable)(YOKE__SORT(_element) *v, size_t n, YOKE__SORT(_element) *space, int turns, void *arg)
 {
-    YOKE__SORT(_halves)((YOKE__SORT(_element) *)base, n, (YOKE__SORT(_element) *)space, false, arg);
+    while (n > 20) {
+        size_t middle, greater;
+        if (turns == 0) {
+            YOKE__SORT(_halves)(v, n, space, false, arg);
+            return;
+        }
+        YOKE__SORT(_partition_stable)(v, n, space, &middle, &greater, arg);
+        turns -= yoke__fast_sort_bad(n, middle, greater);
+        if (middle < n - greater) { /* as in _quick */
+            YOKE__SORT(_quick_stable)(v, middle, space, turns, arg);
+            v += greater;
+            n -= greater;
+        } else {
+            YOKE__SORT(_quick_stable)(v + greater, n - greater, space, turns, arg);
+            n = middle;
+        }
+    }
+    YOKE__SORT(_insert)(v, n, arg);
+}
+
+static void YOKE__SORT(_sort_stable)(void *base, size_t n, void *space, int turns, void *arg)
+{
+    YOKE__SORT(_quick_stable)((YOKE__SORT(_element) *)base, n, (YOKE__SORT(_element) *)space, turns, arg);
 }
 
 static size_t YOKE__SORT(_rank)(const void *key, const void *base, size_t n, bool through, void *arg)
@@ -311,8 +369,8 @@ static bool YOKE__SORT(_ordered)(void *base, size_t n, void *arg)
 }
 
 static const struct yoke__fast_sort_parts YOKE__SORT(_parts) = {
-    sizeof(YOKE__SORT(_element)), YOKE__SORT(_sort), YOKE__SORT(_partition), YOKE__SORT(_stable_part), YOKE__SORT(_merge), YOKE__SORT(_rank),
-    YOKE__SORT(_ordered),
+    sizeof(YOKE__SORT(_element)), YOKE__SORT(_sort), YOKE__SORT(_partition), YOKE__SORT(_sort_stable), YOKE__SORT(_merge), YOKE__SORT(_rank),
+    YOKE__SORT(_ordered), YOKE__SORT(_partition_stable),
 };
 
 static inline YOKE_MUST_CHECK __attribute__((unused)) int YOKE_SORT(YOKE__SORT(_element) *base, size_t count, void *arg)
