@@ -14,7 +14,7 @@
 #include "run.h"
 #include "runnable.h"
 
-enum { WOKEN_IN_A_ROW = 8, LOOK_NS = 100 * 1000, ASK_NS = 50 * 1000, PATIENCE_NS = 300 * 1000 };
+enum { LOOK_NS = 100 * 1000, ASK_NS = 50 * 1000, PATIENCE_NS = 300 * 1000 };
 
 /*
  * On their way from a public queue to a ring fibers are in neither for a moment, and a parker's second look may fall into it: so whoever takes some
@@ -66,15 +66,8 @@ static bool look_is_due(struct yoke__worker *w)
     return false;
 }
 
-static bool row_is_over(const struct yoke__worker *w)
+bool yoke__turn_of_others_slow(struct yoke__worker *w)
 {
-    return w->woken - w->row >= WOKEN_IN_A_ROW;
-}
-
-bool yoke__turn_of_others(struct yoke__worker *w)
-{
-    if (yoke__likely(!row_is_over(w)))
-        return false;
     if (yoke__deque_any(&w->head.deque) || any_node(w) || look_is_due(w))
         return true;
     w->row = w->woken;
@@ -193,7 +186,7 @@ struct yoke__found yoke__find_here(struct yoke__worker *w)
             return f;
         w->thinning = 0;
     }
-    if (yoke__unlikely(row_is_over(w))) {
+    if (yoke__row_is_over(w)) {
         w->row = w->woken;
         if (look_is_due(w))
             look_for_events(w);

@@ -37,8 +37,21 @@ struct yoke__found yoke__find_started(struct yoke__worker *w);
 /* The next woken fiber, or NULL. */
 struct yoke__fiber *yoke__take_woken(struct yoke__worker *w);
 
+/* After so many woken fibers it may be the turn of others. */
+enum { YOKE__ROW = 8 };
+
+static inline bool yoke__row_is_over(const struct yoke__worker *w)
+{
+    return yoke__unlikely(w->woken - w->row >= YOKE__ROW);
+}
+
 /* After a row of woken fibers: is there anything else to turn to? If not, another row begins. */
-bool yoke__turn_of_others(struct yoke__worker *w);
+bool yoke__turn_of_others_slow(struct yoke__worker *w);
+
+static inline bool yoke__turn_of_others(struct yoke__worker *w)
+{
+    return yoke__row_is_over(w) && yoke__turn_of_others_slow(w);
+}
 
 /* True if woken tasks wait for this worker, or for any. */
 bool yoke__worker_others_wait(struct yoke__worker *w);

@@ -62,14 +62,14 @@ int yoke__worker_yield(struct yoke__worker *w)
     if (yoke__unlikely(w->fiber->nosuspend != NULL))
         yoke__nosuspend_report(w, "yield");
     yoke__worker_flush(w);
-    if (!yoke__worker_others_wait(w) && !yoke__deque_any(&w->head.deque) && !w->rt->migrate)
-        return 0;
-    if (yoke__likely(w->fiber->pin == NULL && !yoke__anybody_idle(w->rt)) && !yoke__turn_of_others(w) &&
+    if (yoke__ready_hidden(&w->ready) && yoke__likely(w->fiber->pin == NULL && !yoke__anybody_idle(w->rt)) && !yoke__turn_of_others(w) &&
         (to = yoke__ready_exchange(&w->ready, w->fiber)) != NULL) {
         w->woken++;
         yoke__switch_to(w, to, exchange_hook, NULL);
         return 0;
     }
+    if (!yoke__worker_others_wait(w) && !yoke__deque_any(&w->head.deque) && !w->rt->migrate)
+        return 0;
     to = next_woken(w);
     if (to == NULL)
         to = yoke__spare_take(w);

@@ -2,7 +2,6 @@
  * switch.S - context switch for x86-64, System V ABI (see ../switch.h for the contract).
  *
  * A saved context, from its stack pointer up:  mxcsr, x87 control word | r15 r14 r13 r12 rbx rbp | return address.
- * The way out is a pop and an indirect jump, not `ret`: the return stack predictor belongs to the other context and would miss.
  * mxcsr is reloaded only if its control bits (0xffc0) differ: loading it costs some 60 ns, comparing next to nothing.
  */
         .text
