@@ -33,25 +33,27 @@ struct yoke__worker;
 struct yoke__strand_head;
 struct yoke__group;
 
+/* First, in one cache line, what every switch needs: fibers that have waited for long have left the caches. */
 struct yoke__fiber {
-    struct yoke__node node;          /* in an inbox */
     struct yoke__fiber *next;        /* in a list of one thread's, or of spares */
     void *sp;                        /* the saved context */
-    void *base;                      /* of the stack, guard included; NULL: a thread's own */
-    char *floor, *top;               /* usable bytes: [floor, top) */
     uintptr_t half;                  /* below this address less than half is left */
-    bool unguarded;                  /* its stack has a canary, and no guard */
     struct yoke__strand_head *strand; /* what ran on it when it was left */
     const yoke_site *nosuspend;       /* the innermost open YOKE_NOSUSPEND on it, or NULL */
     struct yoke__worker *last;        /* the worker that left it */
     struct yoke__worker *pin;        /* the only worker that may continue it, or NULL */
+    void *base;                      /* of the stack, guard included; NULL: a thread's own */
+    char *floor, *top;               /* usable bytes: [floor, top) */
+    struct yoke__node node;          /* in an inbox */
     void *tsan;
     void *asan_fake;
+    bool unguarded;                  /* its stack has a canary, and no guard */
+    bool lent;                       /* the reserve is in use; as `home` */
     unsigned valgrind;
     unsigned large;                  /* size of the stack; 0: the runtime's: large.h */
-    struct yoke__group *home;        /* whose reserve it is, or NULL; under the lock of large.h, as the next */
-    bool lent;                       /* the reserve is in use */
+    struct yoke__group *home;        /* whose reserve it is, or NULL; under the lock of large.h, as `lent` */
 };
+_Static_assert(offsetof(struct yoke__fiber, base) < 64, "a switch needs one line");
 
 /* NULL: out of memory. When first switched to, entry(arg of the switch) runs on it, and must not return. */
 struct yoke__fiber *yoke__fiber_create(struct yoke__stack_pool *pool, void (*entry)(void *arg));
@@ -70,12 +72,11 @@ void yoke__fiber_adopt_thread(struct yoke__fiber *fiber);
 static inline void yoke__fiber_prefetch(const struct yoke__fiber *fiber)
 {
     __builtin_prefetch(fiber, 1);
-    __builtin_prefetch(&fiber->strand, 1);
 }
 
 static inline void yoke__fiber_prefetch_frames(const struct yoke__fiber *fiber)
 {
-    enum { FRAMES = 768, LINE = 64 }; /* from a blocking call up to its caller */
+    enum { FRAMES = 512, LINE = 64 }; /* from a blocking call up to its caller */
     __builtin_prefetch(fiber->strand, 1);
     for (int at = 0; at < FRAMES; at += LINE)
         __builtin_prefetch((const char *)fiber->sp + at, 1);

@@ -14,7 +14,7 @@
 #include "run.h"
 #include "runnable.h"
 
-enum { LOOK_NS = 100 * 1000, ASK_NS = 50 * 1000, PATIENCE_NS = 300 * 1000 };
+enum { LOOK_NS = 100 * 1000, ASK_NS = 50 * 1000, PATIENCE_NS = 900 * 1000 };
 
 /*
  * On their way from a public queue to a ring fibers are in neither for a moment, and a parker's second look may fall into it: so whoever takes some

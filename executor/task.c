@@ -307,7 +307,6 @@ void yoke__fiber_prefetch_task(const struct yoke__fiber *fiber)
 {
     const struct yoke__strand *strand = (const void *)fiber->strand;
     if (strand != NULL) {
-        __builtin_prefetch(strand->task, 1); /* the line that its end looks at */
         __builtin_prefetch(strand->seat, 1);
     }
 }
