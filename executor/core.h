@@ -365,6 +365,7 @@ struct yoke__worker {
     uint32_t random, turn;
     uint32_t woken;                /* woken fibers resumed so far */
     uint32_t row;                  /* the same when the deque had its turn */
+    uint32_t injected_turn;        /* so many of the injected come before the next row; 0: the row is not over */
     uint32_t round;                /* the same when all are resumed that were there at the last look for events */
     uint32_t thinning;             /* items of the deque to run before woken fibers: yoke__worker_thin_out() */
     int64_t look_at;               /* when a look for events is due; 0: the first woken since the last one are being run */

@@ -2,8 +2,8 @@
  * find.c - finding work.
  *
  * Order of looking for work: what is pinned here; in turns, woken fibers, first in first out, and what other threads injected, which is
- * mostly fibers that I/O or a timer woke; the own deque, last in first out; other workers. After eight of the woken and injected the
- * deque goes first once, so that none of them starves. If a spawn finds the deque overfull, some of it goes first too. While woken
+ * mostly fibers that I/O or a timer woke; the own deque, last in first out; other workers. After a row of eight woken ones the
+ * deque goes first once, and then up to eight injected, so that none of them starves. If a spawn finds the deque overfull, some of it goes first too. While woken
  * fibers are run without a pause there is a look for events after each round of them, or LOOK_NS, whichever is longer.
  *
  * Who finds nothing searches everywhere for a bounded time, and then sleeps (park.c).
@@ -66,11 +66,17 @@ static bool look_is_due(struct yoke__worker *w)
     return false;
 }
 
+static void begin_row(struct yoke__worker *w)
+{
+    w->row = w->woken;
+    w->injected_turn = 0;
+}
+
 bool yoke__turn_of_others_slow(struct yoke__worker *w)
 {
     if (yoke__deque_any(&w->head.deque) || any_node(w) || look_is_due(w))
         return true;
-    w->row = w->woken;
+    begin_row(w);
     return false;
 }
 
@@ -187,10 +193,17 @@ struct yoke__found yoke__find_here(struct yoke__worker *w)
         w->thinning = 0;
     }
     if (yoke__row_is_over(w)) {
-        w->row = w->woken;
-        if (look_is_due(w))
-            look_for_events(w);
-        if ((f.item = yoke__deque_pop(&w->head.deque)) != NULL)
+        if (w->injected_turn == 0) {
+            w->injected_turn = YOKE__ROW;
+            if (look_is_due(w))
+                look_for_events(w);
+            if ((f.item = yoke__deque_pop(&w->head.deque)) != NULL)
+                return f;
+        }
+        f.node = take_injected(w, false);
+        if (f.node == NULL || --w->injected_turn == 0)
+            begin_row(w);
+        if (f.node != NULL)
             return f;
     }
     bool injected_first = ++w->turn % 2 == 0;

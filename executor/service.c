@@ -171,7 +171,10 @@ static void watch_free(struct yoke__service *service, uint32_t word, int64_t wak
     watch(service, word, next < wake_at ? next : wake_at, false);
 }
 
-/* One round with a driver. `seen`: when the poll had been attended to at the last one. `dozed`: it was a doze. */
+/*
+ * One round with a driver. `seen`: when the poll had been attended to at the last one; that it is the same still tells the worker that is busy from a
+ * core that was taken away from all of us. `dozed`: it was a doze.
+ */
 static void serve_poll(struct yoke__service *service, int64_t *seen, bool *dozed)
 {
     uint32_t word = yoke__load_seq(&service->word);
@@ -180,8 +183,8 @@ static void serve_poll(struct yoke__service *service, int64_t *seen, bool *dozed
     if (yoke__load_seq(&service->poller) != YOKE__POLLER_NONE) {
         *dozed = attended == *seen;
         watch(service, word, *dozed ? INT64_MAX : next_tick(service), true);
-    } else if (now - attended < GRACE_NS) {
-        watch_free(service, word, *dozed ? now + GRACE_NS : next_tick(service));
+    } else if (attended != *seen || now - attended < GRACE_NS) { /* the latter: woken early */
+        watch_free(service, word, *dozed || now - attended >= GRACE_NS ? now + GRACE_NS : next_tick(service));
         *dozed = false;
     } else if (yoke__load_acquire(&service->stopping) == 0 && take_poll(service, YOKE__POLLER_SERVICE)) { /* pairs with yoke__service_stop() */
         yoke__store_relaxed(&service->calm, 0u); /* this thread's own */

@@ -1,12 +1,14 @@
 /*
  * Who watches the poll while the only worker computes: the service thread, however seldom it has looked before. And when a worker that goes
- * from woken fiber to woken fiber has its look.
+ * from woken fiber to woken fiber has its look, and turns to others.
  */
 #include "support.h"
 
 #include <yoke/io/wait.h>
 
 #include "find.h"
+#include "runnable.h"
+#include "suspend.h"
 #include "worker.h"
 
 static int waiting;
@@ -104,11 +106,73 @@ static void a_worker_looks_after_a_round(void **state)
     assert_int_equal(run(1, look_at_events, NULL), 0);
 }
 
+/* ---- woken and injected fibers take turns ---- */
+
+enum { INJECTED = 64, YIELDERS = 4 };
+static struct yoke__fiber *left_one[INJECTED];
+static int gone, steps, resumed;
+
+static void keep(struct yoke__worker *w, struct yoke__fiber *left, void *arg)
+{
+    (void)w;
+    *(struct yoke__fiber **)arg = left;
+}
+
+static int be_injected(void *arg)
+{
+    yoke__suspend(keep, &left_one[*(int *)arg], "a test");
+    resumed++;
+    return 0;
+}
+
+/* One worker: no need for atomics. */
+static int go_on_yielding(void *arg)
+{
+    (void)arg;
+    for (; resumed < INJECTED; steps++)
+        check_int(yoke_yield(), 0);
+    gone++;
+    return 0;
+}
+
+static int take_turns(void *arg)
+{
+    struct yoke_runtime *rt = yoke__self()->rt;
+    (void)arg;
+    resumed = gone = 0;
+    YOKE_GROUP(g);
+    for (int i = 0; i < INJECTED; i++)
+        check_int(yoke_spawn(g, be_injected, int, i), 0);
+    for (int i = 0; i < YIELDERS; i++)
+        check_int(yoke_spawn_ptr(g, go_on_yielding, NULL), 0);
+    for (int i = 0; i < INJECTED; i++)
+        while (left_one[i] == NULL)
+            check_int(yoke_yield(), 0);
+    steps = 0;
+    for (int i = 0; i < INJECTED; i++) {
+        left_one[i]->node.kind = YOKE__NODE_FIBER;
+        yoke__runtime_post(rt, &left_one[i]->node);
+        left_one[i] = NULL;
+    }
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(gone, YIELDERS);
+    check(steps < 3 * INJECTED); /* as many as of the others, more or less */
+    return 0;
+}
+
+static void injected_and_woken_fibers_take_turns(void **state)
+{
+    (void)state;
+    for (int n = repetitions(20); n > 0; n--)
+        assert_int_equal(run(1, take_turns, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_comes_while_the_worker_computes),
         cmocka_unit_test(a_worker_looks_after_a_round),
+        cmocka_unit_test(injected_and_woken_fibers_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
