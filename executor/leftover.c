@@ -54,9 +54,17 @@ static void tell_stacks(struct yoke_runtime *rt)
     yoke__leftover(rt, out, "stacks");
 }
 
+/* Nothing was left to be done for a signal that came too late, and so perhaps nobody has taken it. */
+static bool any_but_signals(struct yoke__node *node)
+{
+    while (node != NULL && node->kind == YOKE__NODE_SIGNAL)
+        node = yoke__node_next(node);
+    return node != NULL;
+}
+
 static void tell_queues(struct yoke_runtime *rt)
 {
-    int64_t queued = rt->injected != NULL || !yoke__inbox_empty(&rt->inject), outside = 0;
+    int64_t queued = any_but_signals(rt->injected) || any_but_signals(yoke__inbox_take(&rt->inject)), outside = 0;
     for (int i = 0; i < rt->nworkers; i++) {
         struct yoke__worker *w = rt->workers[i];
         queued += yoke__deque_any(&w->head.deque) || yoke__ready_any(&w->ready) || w->pinned != NULL || !yoke__inbox_empty(&w->inbox);

@@ -3,6 +3,7 @@
 
 #include "core.h"
 #include "deadlock.h"
+#include "leftover.h"
 #include "reactor.h"
 #include "scope.h"
 
@@ -144,11 +145,36 @@ static void each_kind_is_missed(void **state)
     leaves_something = false;
 }
 
+/* Told while the one worker is in here, and nobody takes what is put there. */
+static int tell_of_queues(void *arg)
+{
+    static struct yoke__node late = { .kind = YOKE__NODE_SIGNAL }, other = { .kind = YOKE__NODE_FIBER };
+    struct yoke_runtime *rt = yoke__self()->rt;
+    (void)arg;
+    yoke__inbox_push(&rt->inject, &late);
+    yoke__leftover_tell(rt);
+    check(strstr(reports, "queues") == NULL);
+    yoke__inbox_push(&rt->inject, &late);
+    yoke__inbox_push(&rt->inject, &other);
+    yoke__leftover_tell(rt);
+    check(strstr(reports, "queues") != NULL);
+    return 0;
+}
+
+static void nothing_is_said_of_a_signal_that_came_too_late(void **state)
+{
+    (void)state;
+    leaves_something = true;
+    assert_int_equal(run(1, tell_of_queues, NULL), 0);
+    leaves_something = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_said_of_what_is_given_back),
         cmocka_unit_test(each_kind_is_missed),
+        cmocka_unit_test(nothing_is_said_of_a_signal_that_came_too_late),
         cmocka_unit_test(nothing_is_said_of_the_timer_of_large_stacks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
