@@ -54,8 +54,7 @@ static void tell_stacks(struct yoke_runtime *rt)
     yoke__leftover(rt, out, "stacks");
 }
 
-/* Nothing was left to be done for a signal that came too late, and so perhaps nobody has taken it. */
-static bool any_but_signals(struct yoke__node *node)
+bool yoke__leftover_among(struct yoke__node *node)
 {
     while (node != NULL && node->kind == YOKE__NODE_SIGNAL)
         node = yoke__node_next(node);
@@ -64,7 +63,7 @@ static bool any_but_signals(struct yoke__node *node)
 
 static void tell_queues(struct yoke_runtime *rt)
 {
-    int64_t queued = any_but_signals(rt->injected) || any_but_signals(yoke__inbox_take(&rt->inject)), outside = 0;
+    int64_t queued = yoke__leftover_among(rt->injected) || yoke__leftover_among(yoke__inbox_take(&rt->inject)), outside = 0;
     for (int i = 0; i < rt->nworkers; i++) {
         struct yoke__worker *w = rt->workers[i];
         queued += yoke__deque_any(&w->head.deque) || yoke__ready_any(&w->ready) || w->pinned != NULL || !yoke__inbox_empty(&w->inbox);

@@ -13,6 +13,9 @@
 /* No thread of the runtime runs any more. */
 void yoke__leftover_tell(struct yoke_runtime *rt);
 
+/* True if somebody should have taken one of these: any but a signal's that came too late, when nothing was to be done for it any more. */
+bool yoke__leftover_among(struct yoke__node *first);
+
 /* "not given back: COUNT WHAT", unless count is 0. */
 void yoke__leftover(struct yoke_runtime *rt, int64_t count, const char *what);
 
