@@ -364,9 +364,9 @@ struct yoke__worker {
     int index;
     uint32_t random, turn;
     uint32_t woken;                /* woken fibers resumed so far */
-    uint32_t row;                  /* the same when the deque had its turn */
-    uint32_t injected_turn;        /* so many of the injected come before the next row; 0: the row is not over */
-    uint32_t round;                /* the same when all are resumed that were there at the last look for events */
+    uint32_t row;                  /* `woken` when the row began */
+    uint32_t round;                /* `woken` when all are resumed that were there at the last look for events */
+    uint32_t injected_turn;        /* so many of the injected come before the next row; 0: the row is not over, or nobody has had his turn */
     uint32_t thinning;             /* items of the deque to run before woken fibers: yoke__worker_thin_out() */
     int64_t look_at;               /* when a look for events is due; 0: the first woken since the last one are being run */
     struct yoke__worker *robbed;   /* whom an item was taken from last, or NULL */

@@ -82,7 +82,7 @@ static inline void yoke__fiber_prefetch_frames(const struct yoke__fiber *fiber)
         __builtin_prefetch((const char *)fiber->sp + at, 1);
 }
 
-void yoke__fiber_prefetch_task(const struct yoke__fiber *fiber); /* task.c */
+void yoke__fiber_prefetch_seat(const struct yoke__fiber *fiber); /* seat.c */
 
 /* What a sanitizer has to be told on arrival at `me`, first thing after its entry or a switch. */
 static inline void yoke__fiber_arrived(struct yoke__fiber *me)

@@ -120,9 +120,9 @@ static inline int yoke__ready_push(struct yoke__ready *r, struct yoke__fiber *fi
 
 /*
  * Owner, inside. Fibers that wait for long have left the caches when they are woken: some turns before its own a fiber's descriptor is
- * fetched, then the frames with which it goes on, and last its task.
+ * fetched, then the frames with which it goes on, and last the seat from which it rises.
  */
-enum { YOKE__EXPECT_DESCRIPTOR = 6, YOKE__EXPECT_FRAMES = 3, YOKE__EXPECT_TASK = 1 };
+enum { YOKE__EXPECT_DESCRIPTOR = 6, YOKE__EXPECT_FRAMES = 3, YOKE__EXPECT_SEAT = 1 };
 static inline void yoke__ready_expect(const struct yoke__ready *r, uint32_t head)
 {
     uint32_t n = yoke__load_relaxed(&r->tail) - head;
@@ -130,8 +130,8 @@ static inline void yoke__ready_expect(const struct yoke__ready *r, uint32_t head
         yoke__fiber_prefetch(r->ring[(head + YOKE__EXPECT_DESCRIPTOR) % YOKE__RING]);
     if (n > YOKE__EXPECT_FRAMES)
         yoke__fiber_prefetch_frames(r->ring[(head + YOKE__EXPECT_FRAMES) % YOKE__RING]);
-    if (n > YOKE__EXPECT_TASK)
-        yoke__fiber_prefetch_task(r->ring[(head + YOKE__EXPECT_TASK) % YOKE__RING]);
+    if (n > YOKE__EXPECT_SEAT)
+        yoke__fiber_prefetch_seat(r->ring[(head + YOKE__EXPECT_SEAT) % YOKE__RING]);
 }
 
 /* Many have come at once: the first of them. */

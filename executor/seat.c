@@ -27,6 +27,13 @@ void yoke__seat_rise(struct yoke__seat *seat, struct yoke__wait *wait)
     }
 }
 
+void yoke__fiber_prefetch_seat(const struct yoke__fiber *fiber)
+{
+    const struct yoke__strand *strand = (const void *)fiber->strand;
+    if (strand != NULL)
+        __builtin_prefetch(strand->seat, 1);
+}
+
 /* ---- lookers ------------------------------------------------------------------------------------------------------------ */
 
 struct yoke__wait *yoke__seat_hold_locked(struct yoke__seat *seat)

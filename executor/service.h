@@ -7,7 +7,7 @@
  * long tasks: it keeps it until one of them is idle when an event comes, or wanted to have its look (`wanted`).
  *
  * While workers have the poll, the service thread looks every TICK_NS whether that is still so, and dozes once a whole tick has passed
- * without a change. A poll that is free at a tick, and has not been attended to for GRACE_NS, is taken: so workers that run short tasks keep it,
+ * without a change. A poll that is free, and has not been attended to since the last look and for GRACE_NS, is taken: so workers that run short tasks keep it,
  * and one that is kept busy is replaced within TICK_NS + GRACE_NS. Each tick costs a timer interrupt and two switches of threads on a core
  * that has better things to do. So when none of them was needed for long, they become fewer, down to an eighth; with the first that was,
  * as many as before: a server that only ever waits for I/O, and then computes, holds it up for up to 8 TICK_NS + GRACE_NS, once.

@@ -303,14 +303,6 @@ void yoke__task_end(struct yoke__strand *strand, int rc)
         yoke__handle_ended(w, handle, group, strand, rc);
 }
 
-void yoke__fiber_prefetch_task(const struct yoke__fiber *fiber)
-{
-    const struct yoke__strand *strand = (const void *)fiber->strand;
-    if (strand != NULL) {
-        __builtin_prefetch(strand->seat, 1);
-    }
-}
-
 /* ---- about oneself ---------------------------------------------------------------------------------------------------- */
 
 uint64_t yoke_task_id(void)

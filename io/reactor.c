@@ -86,8 +86,8 @@ void *yoke__io_open(struct yoke__io *io, int fd, enum yoke__io_kind kind)
     io->reads = 2;
     io->emptied = 1;
     io->ready = io->busy = 0;
-    yoke__store_relaxed(&io->waiter[0], NULL);
-    yoke__store_relaxed(&io->waiter[1], NULL);
+    yoke__store_relaxed(&io->waiter[0], NULL); /* as in fire() */
+    yoke__store_relaxed(&io->waiter[1], NULL); /* as in fire() */
     yoke__store_release(&io->state, 0); /* all of the above; pairs with yoke__io_enter() */
     return handle_of(io);
 }

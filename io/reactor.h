@@ -56,7 +56,7 @@ struct yoke__io {
     uint8_t ready;       /* under the lock: 1 << direction: an event came since the last wait */
     uint8_t busy;        /* under the lock: 1 << direction: pooled: somebody is at it */
     struct yoke__lock lock;
-    struct yoke__wait *waiter[2]; /* under the lock */
+    struct yoke__wait *waiter[2]; /* under the lock, but for a hint */
     struct yoke__reactor *reactor;
     struct yoke__io *next; /* free list */
 } __attribute__((aligned(64)));
