@@ -1,4 +1,5 @@
-# Prints one question's medians, case by case, with the ratio to the best peer and the goals.
+# Prints one question's medians, case by case, with the ratio to the best peer and the goals. A ratio is the median of the rounds' ratios, and not the
+# ratio of the medians: what is compared ran within minutes then, and the machine's speed, which may change by half within a run, counts for both.
 #   awk -f table.awk SUBJECTS GOALS TABLE
 # SUBJECTS: subject, "ours", "peer" or "floor", version. GOALS: as scripts/perf notes them. TABLE: case, subject, round, value, unit; with a heading.
 BEGIN { FS = "\t" }
@@ -13,38 +14,78 @@ $1 == "case" && $5 == "unit" { next }
     if (!(($1, $2) in count))
         subjects[$1, ++nsubjects[$1]] = $2
     value[$1, $2, ++count[$1, $2]] = $4 + 0
-}
-
-# Sorts the values of a case and subject, once.
-function sort(c, s,    i, k, v) {
-    if ((c, s) in sorted)
-        return
-    sorted[c, s] = 1
-    for (i = 2; i <= count[c, s]; i++) {
-        v = value[c, s, i]
-        for (k = i - 1; k > 0 && value[c, s, k] > v; k--)
-            value[c, s, k + 1] = value[c, s, k]
-        value[c, s, k + 1] = v
+    in_round[$1, $2, $3] = $4 + 0
+    if (!($3 in known_round)) {
+        known_round[$3] = 1
+        rounds[++nrounds] = $3
     }
 }
-function median(c, s) {
+
+# Sorts v[1] to v[n].
+function sort(v, n,    i, k, x) {
+    for (i = 2; i <= n; i++) {
+        x = v[i]
+        for (k = i - 1; k > 0 && v[k] > x; k--)
+            v[k + 1] = v[k]
+        v[k + 1] = x
+    }
+}
+# The given place in the order of a case's and subject's values: 0 the lowest, 1 the highest.
+function quantile(c, s, place,    n, v, i) {
     if (!((c, s) in count))
         return ""
-    sort(c, s)
-    return value[c, s, int((count[c, s] + 1) / 2)]
+    n = count[c, s]
+    for (i = 1; i <= n; i++)
+        v[i] = value[c, s, i]
+    sort(v, n)
+    return v[int(1 + (n - 1) * place)]
+}
+function median(c, s) {
+    return quantile(c, s, 0.5)
+}
+# The median, over the rounds in which both ran, of the most of the cases c[1] to c[n] of a subject by another's case.
+function most_ratio(c, n, s, to, other,    i, k, r, v, most, found) {
+    found = 0
+    for (i = 1; i <= nrounds; i++) {
+        r = rounds[i]
+        if (!((to, other, r) in in_round) || in_round[to, other, r] == 0)
+            continue
+        most = ""
+        for (k = 1; k <= n; k++) {
+            if (!((c[k], s, r) in in_round)) {
+                most = ""
+                break
+            }
+            if (most == "" || in_round[c[k], s, r] > most)
+                most = in_round[c[k], s, r]
+        }
+        if (most != "")
+            v[++found] = most / in_round[to, other, r]
+    }
+    if (found == 0)
+        return ""
+    sort(v, found)
+    return v[int((found + 1) / 2)]
+}
+function ratio(c, s, to, other,    one) {
+    one[1] = c
+    return most_ratio(one, 1, s, to, other)
 }
 function more_is_better(c) {
     return unit[c] ~ /\/s$/
 }
-# The best of the others of one role.
-function best_of(c, not_this, wanted,    i, s, found) {
+# Who of the others of one role is the best beside `s`: to whom its ratio is the worst.
+function best_of(c, s, wanted,    i, other, r, found, worst) {
     found = ""
     for (i = 1; i <= nsubjects[c]; i++) {
-        s = subjects[c, i]
-        if (s == not_this || role[s] != wanted)
+        other = subjects[c, i]
+        if (other == s || role[other] != wanted)
             continue
-        if (found == "" || (more_is_better(c) ? median(c, s) > median(c, found) : median(c, s) < median(c, found)))
-            found = s
+        r = ratio(c, s, c, other)
+        if (r != "" && (found == "" || (more_is_better(c) ? r < worst : r > worst))) {
+            found = other
+            worst = r
+        }
     }
     return found
 }
@@ -57,9 +98,6 @@ function best(c, s,    found) {
 function short(v) {
     return sprintf(v >= 1000 ? "%.0f" : v > 0 && v < 0.001 ? "%.2g" : "%.4g", v)
 }
-function quotient(x, y) {
-    return x == "" || y == "" || y == 0 ? "" : x / y
-}
 function judge(text, v, operator, limit) {
     if (v == "") {
         printf "      goal: %s %s %s: not measured\n", text, operator, limit
@@ -68,28 +106,19 @@ function judge(text, v, operator, limit) {
     printf "      goal: %s %s %s: %s, %s\n", text, operator, limit, short(v), (operator == "<=" ? v <= limit : v >= limit) ? "holds" : "DOES NOT HOLD"
 }
 # Prints a goal that belongs to this case; to none: `c` is "".
-function judge_goal(i, c,    n, p, other, k, first, most, v) {
+function judge_goal(i, c,    n, p, other, k, of) {
     n = split(goal[i], p, " ")
     if (p[1] == "goal" && belongs(p[2], c)) {
         judge(p[3], median(p[2], p[3]), p[4], p[5])
     } else if (p[1] == "speedup" && belongs(p[3], c)) {
-        judge(p[4] ": " p[2] " over " p[3], quotient(median(p[2], p[4]), median(p[3], p[4])), ">=", p[5])
+        judge(p[4] ": " p[2] " over " p[3], ratio(p[2], p[4], p[3], p[4]), ">=", p[5])
     } else if (p[1] == "ratio" && belongs(p[2], c)) {
         other = p[4] == "best" ? best_of(p[2], p[3], "peer") : p[4]
-        judge(p[3] " over " (p[4] == "best" ? "the best peer" : p[4]), quotient(median(p[2], p[3]), median(p[2], other)), p[5], p[6])
+        judge(p[3] " over " (p[4] == "best" ? "the best peer" : p[4]), ratio(p[2], p[3], p[2], other), p[5], p[6])
     } else if (p[1] == "growth" && belongs(p[n], c)) {
-        first = median(p[5], p[2])
-        most = first
-        for (k = 6; k <= n; k++) {
-            v = median(p[k], p[2])
-            if (v == "") {
-                most = ""
-                break
-            }
-            if (v > most)
-                most = v
-        }
-        judge(p[2] ": most of " p[5] " to " p[n] " over " p[5], quotient(most, first), p[3], p[4])
+        for (k = 5; k <= n; k++)
+            of[k - 4] = p[k]
+        judge(p[2] ": most of " p[5] " to " p[n] " over " p[5], most_ratio(of, n - 4, p[2], p[5], p[2]), p[3], p[4])
     }
 }
 function belongs(of, c) {
@@ -102,12 +131,11 @@ END {
         c = cases[i]
         for (k = 1; k <= nsubjects[c]; k++) {
             s = subjects[c, k]
-            m = median(c, s)
             other = role[s] == "ours" ? best(c, s) : ""
-            r = other == "" ? "" : quotient(m, median(c, other))
+            r = other == "" ? "" : ratio(c, s, c, other)
             compared = r == "" ? "" : sprintf("%.2f (%s)", r, other)
-            line = sprintf("  %-20s %-30s %10s %10s %10s  %-20s %s", k == 1 ? c : "", s (version[s] == "" ? "" : " " version[s]), short(m), short(value[c, s, 1]),
-                           short(value[c, s, count[c, s]]), unit[c], compared)
+            line = sprintf("  %-20s %-30s %10s %10s %10s  %-20s %s", k == 1 ? c : "", s (version[s] == "" ? "" : " " version[s]), short(median(c, s)), short(quantile(c, s, 0)),
+                           short(quantile(c, s, 1)), unit[c], compared)
             sub(/ +$/, "", line)
             print line
         }
