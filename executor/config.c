@@ -43,6 +43,7 @@ static const struct setting {
     [YOKE__SET_MEMBARRIER] = { "membarrier", CHOICE, FIELD(membarrier), OPTION(membarrier), on_off, 1, 0, 0 },
     [YOKE__SET_SLICE] = { "slice", CHOICE, FIELD(slice), OPTION(slice), on_off, 1, 0, 0 },
     [YOKE__SET_HWLOC] = { "hwloc", CHOICE, FIELD(hwloc), OPTION(hwloc), on_off, 1, 0, 0 },
+    [YOKE__SET_IO_URING] = { "io_uring", CHOICE, FIELD(io_uring), OPTION(io_uring), on_off, 1, 0, 0 },
     [YOKE__SET_POOL_FILES] = { "pool_files", NUMBER, FIELD(pool_files), OPTION(pool_files), NULL, 16, 1, 4096 },
     [YOKE__SET_POOL_NAMES] = { "pool_names", NUMBER, FIELD(pool_names), OPTION(pool_names), NULL, 4, 1, 4096 },
     [YOKE__SET_POOL_USER] = { "pool_user", NUMBER, FIELD(pool_user), OPTION(pool_user), NULL, 16, 1, 4096 },

@@ -26,6 +26,7 @@ enum yoke__setting {
     YOKE__SET_MEMBARRIER,
     YOKE__SET_SLICE,
     YOKE__SET_HWLOC,
+    YOKE__SET_IO_URING,
     YOKE__SET_POOL_FILES,
     YOKE__SET_POOL_NAMES,
     YOKE__SET_POOL_USER,
@@ -46,7 +47,7 @@ struct yoke__config {
     int64_t guards; /* enum yoke__guards */
     int64_t spin_ns;
     int64_t steal_random;
-    int64_t membarrier, slice, hwloc;
+    int64_t membarrier, slice, hwloc, io_uring;
     int64_t pool_files, pool_names, pool_user;
     int64_t report_k;
     int64_t stop_grace, hard_after;

@@ -397,8 +397,8 @@ enum yoke__finished { YOKE__RUNNING = 0, YOKE__FINISHED, YOKE__ASKED };
 struct yoke_runtime {
     uint64_t epoch; /* incremented by every cancel, after the scope was marked */
     /* the idle protocol: park.c */
+    int32_t searching __attribute__((aligned(64))); /* apart from what every push reads */
     int32_t parked __attribute__((aligned(64)));
-    int32_t searching;
     uint64_t sleepers[YOKE__SLEEPER_WORDS];
     uint64_t claims; /* sleeps that have ended: deadlock.h */
     int64_t holds;   /* what may make something runnable and is no worker: deadlock.h */

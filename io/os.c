@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -105,6 +106,46 @@ void yoke__os_eventfd_signal(int fd)
     ssize_t n = write(fd, &one, sizeof one); /* a full counter is readable: as good */
     (void)n;
     errno = saved;
+}
+
+/* ---- io_uring ----------------------------------------------------------------------------------------------------------- */
+
+int yoke__os_uring_setup(unsigned entries, struct io_uring_params *parameters)
+{
+    int err = injected(YOKE__OS_URING);
+#ifdef SYS_io_uring_setup
+    return err > 0 ? -err : result(syscall(SYS_io_uring_setup, entries, parameters));
+#else
+    (void)entries, (void)parameters;
+    return err > 0 ? -err : -ENOSYS;
+#endif
+}
+
+void *yoke__os_uring_map(int ring, size_t size, int64_t offset, int *err)
+{
+    int fail = injected(YOKE__OS_URING_MAP);
+    void *at = fail > 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, (off_t)offset);
+    if (at != MAP_FAILED)
+        return at;
+    *err = fail > 0 ? -fail : -errno;
+    return NULL;
+}
+
+void yoke__os_uring_unmap(void *at, size_t size)
+{
+    (void)munmap(at, size);
+}
+
+int yoke__os_uring_enter(int ring, unsigned submit, unsigned complete)
+{
+    int err = injected(YOKE__OS_URING_ENTER);
+#ifdef SYS_io_uring_enter
+    const unsigned getevents = 1; /* IORING_ENTER_GETEVENTS */
+    return err > 0 ? -err : result(syscall(SYS_io_uring_enter, ring, submit, complete, complete > 0 ? getevents : 0, NULL, (size_t)0));
+#else
+    (void)ring, (void)submit, (void)complete;
+    return err > 0 ? -err : -ENOSYS;
+#endif
 }
 
 /* ---- descriptors -------------------------------------------------------------------------------------------------------- */
@@ -306,6 +347,22 @@ ssize_t yoke__os_receive(int fd, void *buffer, size_t size)
         return n;
     n = recv(fd, buffer, (size_t)n, MSG_DONTWAIT);
     return n < 0 ? -errno : n;
+}
+
+ssize_t yoke__os_allowed_to_read(size_t size)
+{
+    return allowed(YOKE__OS_READ_BYTES, size);
+}
+
+/* Receiving nothing is what ThreadSanitizer needs to see to know that what came before the sending is seen. */
+void yoke__os_received(int fd)
+{
+#ifdef YOKE__TSAN
+    char none;
+    (void)recv(fd, &none, 0, MSG_DONTWAIT | MSG_PEEK);
+#else
+    (void)fd;
+#endif
 }
 
 ssize_t yoke__os_send(int fd, const void *data, size_t size)

@@ -28,6 +28,15 @@ int yoke__os_eventfd(void);
 /* Adds 1: readable. Async-signal-safe; errno is kept. */
 void yoke__os_eventfd_signal(int fd);
 
+struct io_uring_params;
+/* io_uring_setup(2): the descriptor, close-on-exec. -ENOSYS where it is not known. */
+int yoke__os_uring_setup(unsigned entries, struct io_uring_params *parameters);
+/* A region of a ring. NULL: *err tells. */
+void *yoke__os_uring_map(int ring, size_t size, int64_t offset, int *err);
+void yoke__os_uring_unmap(void *at, size_t size);
+/* io_uring_enter(2): submits so many, and waits until so many are complete. How many were submitted. */
+int yoke__os_uring_enter(int ring, unsigned submit, unsigned complete);
+
 /* All descriptors are made non-blocking and close-on-exec. */
 int yoke__os_socket(int domain, int type, int protocol);
 int yoke__os_bind(int fd, const struct sockaddr *address, socklen_t length);
@@ -71,6 +80,9 @@ ssize_t yoke__os_writev(int fd, const struct iovec *pieces, int count);
 ssize_t yoke__os_preadv(int fd, const struct iovec *pieces, int count, int64_t offset);
 ssize_t yoke__os_pwritev(int fd, const struct iovec *pieces, int count, int64_t offset);
 ssize_t yoke__os_receive(int fd, void *buffer, size_t size);
+/* For who receives by other ways: how much of `size` he may ask for, or the error he is to have; and that he has received. */
+ssize_t yoke__os_allowed_to_read(size_t size);
+void yoke__os_received(int fd);
 ssize_t yoke__os_send(int fd, const void *data, size_t size);
 ssize_t yoke__os_receive_message(int fd, const struct iovec *pieces, int count);
 ssize_t yoke__os_send_message(int fd, const struct iovec *pieces, int count);

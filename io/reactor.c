@@ -13,6 +13,8 @@
 #include "worker.h"
 
 enum { EVENTS_A_POLL = 64, RECORDS_AHEAD = 8, WAITERS_AHEAD = 4, CHUNK = 64 * 1024 };
+/* Who reads more than this at once gets it himself: until all have what they have asked for nobody is woken. */
+enum { RECEIVE_AT_MOST = 16 * 1024 };
 
 /* What an event's 64 bits say: 0: the interrupt; odd: a descriptor of somebody else's (fdwait.c); else a record's address and generation. */
 #define ADDRESS_BITS 48
@@ -132,11 +134,11 @@ int yoke__io_leave(struct yoke__io *io)
 /* Under the lock; the fiber to be made ready, or NULL. */
 static struct yoke__fiber *fire(struct yoke__io *io, int direction, int code)
 {
-    struct yoke__wait *wait = io->waiter[direction];
+    struct yoke__io_waiter *waiter = io->waiter[direction];
     struct yoke__fiber *fiber = NULL;
-    if (wait != NULL) {
+    if (waiter != NULL) {
         yoke__store_relaxed(&io->waiter[direction], NULL); /* under the lock, but for a hint */
-        yoke__wait_fire(wait, code, &fiber);
+        yoke__wait_fire(&waiter->wait, code, &fiber);
     }
     return fiber;
 }
@@ -207,16 +209,15 @@ static int enroll(struct yoke__io *io)
     return 0;
 }
 
-int yoke__io_wait(struct yoke__io *io, int direction, const char *what)
+static int wait_as(struct yoke__io_waiter *me, struct yoke__io *io, int direction, const char *what)
 {
-    struct yoke__wait wait;
-    yoke__wait_init(&wait, what);
-    int rc = yoke__wait_enlist(&wait);
+    yoke__wait_init(&me->wait, what);
+    int rc = yoke__wait_enlist(&me->wait);
     if (rc < 0)
         return rc;
     rc = enroll(io);
     if (rc < 0) {
-        yoke__wait_delist(&wait);
+        yoke__wait_delist(&me->wait);
         return rc;
     }
     bool block = false;
@@ -228,23 +229,41 @@ int yoke__io_wait(struct yoke__io *io, int direction, const char *what)
     } else if (io->waiter[direction] != NULL) {
         rc = -EBUSY;
     } else {
-        yoke__store_relaxed(&io->waiter[direction], &wait); /* as in fire() */
+        yoke__store_relaxed(&io->waiter[direction], me); /* as in fire() */
         block = true;
     }
     yoke__lock_release(&io->lock);
     if (block) {
-        int code = yoke__wait_block(&wait);
+        int code = yoke__wait_block(&me->wait);
         __builtin_prefetch(io, 1); /* for the next wait */
         rc = code == YOKE__FIRE_DONE ? 0 : code == YOKE__FIRE_CLOSED ? -EBADF : -ECANCELED;
     }
     if (block && rc == -ECANCELED) { /* else fire() has taken it out */
         yoke__lock_acquire(&io->lock);
-        if (io->waiter[direction] == &wait)
+        if (io->waiter[direction] == me)
             yoke__store_relaxed(&io->waiter[direction], NULL); /* as in fire() */
         yoke__lock_release(&io->lock);
     }
-    yoke__wait_delist(&wait);
+    yoke__wait_delist(&me->wait);
     return rc;
+}
+
+int yoke__io_wait(struct yoke__io *io, int direction, const char *what)
+{
+    struct yoke__io_waiter me;
+    me.receive = NULL;
+    return wait_as(&me, io, direction, what);
+}
+
+ssize_t yoke__io_wait_receiving(struct yoke__io *io, struct yoke__receive *receive, uint32_t *reads)
+{
+    struct yoke__io_waiter me;
+    me.reads = 0;
+    me.receive = receive->size <= RECEIVE_AT_MOST && io->kind == YOKE__IO_SOCKET ? receive : NULL;
+    receive->result = -EAGAIN;
+    int rc = wait_as(&me, io, YOKE__IO_READ, "read");
+    *reads = me.reads;
+    return rc < 0 ? rc : receive->result != -EINTR ? receive->result : -EAGAIN;
 }
 
 /* ---- the driver --------------------------------------------------------------------------------------------------------- */
@@ -252,7 +271,8 @@ int yoke__io_wait(struct yoke__io *io, int direction, const char *what)
 /* In the order of their events. Linked when all are there: until then their descriptors are fetched. */
 struct fired {
     struct yoke__fiber *fibers[2 * EVENTS_A_POLL];
-    int count;
+    struct yoke__receive *receives[EVENTS_A_POLL];
+    int count, receiving;
 };
 
 static void deliver(struct yoke__io *io, uint32_t events, uint64_t tag, struct fired *fired)
@@ -271,10 +291,15 @@ static void deliver(struct yoke__io *io, uint32_t events, uint64_t tag, struct f
                 io->ready |= (uint8_t)(1u << direction);
                 continue;
             }
+            struct yoke__io_waiter *waiter = io->waiter[direction];
             struct yoke__fiber *fiber = fire(io, direction, YOKE__FIRE_DONE);
-            if (fiber != NULL) {
-                yoke__fiber_prefetch(fiber);
-                fired->fibers[fired->count++] = fiber;
+            if (fiber == NULL) /* it has not slept yet, or has been cancelled */
+                continue;
+            yoke__fiber_prefetch(fiber);
+            fired->fibers[fired->count++] = fiber;
+            if (waiter->receive != NULL) {
+                waiter->reads = io->reads;
+                fired->receives[fired->receiving++] = waiter->receive;
             }
         }
     }
@@ -298,7 +323,7 @@ static void reactor_poll(void *state, int64_t deadline, struct yoke__fiber **wok
     struct yoke__reactor *reactor = state;
     struct epoll_event events[EVENTS_A_POLL];
     struct fired fired;
-    fired.count = 0;
+    fired.count = fired.receiving = 0;
     int n = yoke__os_epoll_wait(reactor->epoll, events, EVENTS_A_POLL, deadline);
     for (int i = 0; i < n && i < RECORDS_AHEAD; i++)
         prefetch_record(events[i].data.u64);
@@ -317,6 +342,9 @@ static void reactor_poll(void *state, int64_t deadline, struct yoke__fiber **wok
         else
             deliver(record_of((const void *)(uintptr_t)tag), events[i].events, tag, &fired);
     }
+    /* They cannot know yet that they are woken; their descriptors stay open until they have left. What is not received here they receive themselves. */
+    if (fired.receiving > 1 && reactor->ring != NULL)
+        yoke__uring_receive(reactor->ring, fired.receives, fired.receiving);
     while (fired.count > 0)
         link_before(woken, fired.fibers[--fired.count]);
 }
@@ -344,6 +372,8 @@ static int reactor_start(struct yoke_runtime *rt, void **state)
     rc = yoke__os_epoll_add(reactor->epoll, reactor->wake, EPOLLIN | EPOLLET, 0);
     if (rc < 0)
         goto no_add;
+    int none;
+    reactor->ring = rt->config.io_uring ? yoke__uring_open(EVENTS_A_POLL, &none) : NULL; /* one can do without */
     *state = reactor;
     return 0;
 
@@ -396,6 +426,7 @@ static void reactor_stop(void *state)
         yoke__report(reactor->rt, "%d streams, listeners or files were never closed: closed now", left);
     yoke__signals_end(reactor);
     yoke__os_free(reactor->fdwaits.slots);
+    yoke__uring_close(reactor->ring);
     (void)yoke__os_close(reactor->wake);
     (void)yoke__os_close(reactor->epoll);
     yoke__os_free(reactor);

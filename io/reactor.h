@@ -17,6 +17,11 @@
  * the stream and errors are told once: after them every read tries. So it does after urgent data, which cut a read short (tcp(7)) though
  * there may be more behind them.
  *
+ * Receiving for others. Whoever wakes several readers of sockets at once receives for them before they are made ready, by one system call
+ * (uring.h), as far as they ask for no more than 16 KiB. The poller has won their waits, so that no cancel comes in between, and until they are ready
+ * nobody else touches their stacks, where request and buffer lie; they are inside, so that the descriptors stay open. What a
+ * read has got it returns, as if it had received by itself. `reads` of the waiter was taken before, as a reader would.
+ *
  * The argument, closing. `state` counts who uses the descriptor, beside a bit that says closed. Entering fails once the bit is there; whoever
  * brings the count to 0 with the bit set closes the descriptor, exactly once: so no system call ever goes to a descriptor number
  * that has been given to somebody else. Close sets the bit, then fires the waiters under the lock; a waiter puts itself there under the
@@ -32,6 +37,7 @@
 #define YOKE_IO_REACTOR_H
 
 #include "core.h"
+#include "uring.h"
 
 enum { YOKE__IO_READ = 0, YOKE__IO_WRITE = 1 };
 enum yoke__io_kind { /* plain: read(2) and write(2); pooled: the same by the blocking pool (pooled.h) */
@@ -40,6 +46,13 @@ enum yoke__io_kind { /* plain: read(2) and write(2); pooled: the same by the blo
 enum { YOKE__IO_STREAM = YOKE__IO_SOCKET | YOKE__IO_PLAIN | YOKE__IO_POOLED };
 
 struct yoke__reactor;
+
+/* Who waits for an event of a descriptor. */
+struct yoke__io_waiter {
+    struct yoke__wait wait;
+    struct yoke__receive *receive; /* it reads: what the poller may receive for it once it is woken; or NULL */
+    uint32_t reads;                /* yoke__io_reads() before that */
+};
 
 /* One cache line. */
 struct yoke__io {
@@ -56,7 +69,7 @@ struct yoke__io {
     uint8_t ready;       /* under the lock: 1 << direction: an event came since the last wait */
     uint8_t busy;        /* under the lock: 1 << direction: pooled: somebody is at it */
     struct yoke__lock lock;
-    struct yoke__wait *waiter[2]; /* under the lock, but for a hint */
+    struct yoke__io_waiter *waiter[2]; /* under the lock, but for a hint */
     struct yoke__reactor *reactor;
     struct yoke__io *next; /* free list */
 } __attribute__((aligned(64)));
@@ -92,6 +105,11 @@ bool yoke__io_pollable(struct yoke__reactor *reactor, int fd);
 
 /* Waits for the next event of a direction: 0: try again; -ECANCELED, -EBADF (closed), -EBUSY, -ENOMEM and what epoll_ctl(2) says. */
 int yoke__io_wait(struct yoke__io *io, int direction, const char *what);
+/*
+ * The same for a read: what was received for it, -EAGAIN: it is to try by itself, or an error as above. If something was received, *reads is what
+ * yoke__io_reads() was before.
+ */
+ssize_t yoke__io_wait_receiving(struct yoke__io *io, struct yoke__receive *receive, uint32_t *reads);
 
 /* Before a read: what yoke__io_emptied() is told. */
 static inline uint32_t yoke__io_reads(const struct yoke__io *io)
@@ -153,6 +171,7 @@ struct yoke__sigwaits {
 struct yoke__reactor {
     struct yoke_runtime *rt;
     int epoll, wake;
+    struct yoke__uring *ring; /* the poll's holder's; NULL: not to be had, or not wanted */
     struct yoke__lock lock; /* free records, chunks */
     struct yoke__io *free;
     void *chunks;

@@ -38,15 +38,17 @@ ssize_t yoke_read(yoke_stream *stream, void *buffer, size_t size)
     const struct iovec piece = { .iov_base = buffer, .iov_len = size < SSIZE_MAX ? size : SSIZE_MAX };
     if (yoke__unlikely(io->kind == YOKE__IO_POOLED))
         return end(io, yoke__pooled_stream(io, YOKE__IO_READ, &piece, 1));
-    if (yoke__io_empty(io) && size > 0 && (rc = yoke__io_wait(io, YOKE__IO_READ, "read")) < 0)
-        return end(io, rc);
+    struct yoke__receive receive = { .fd = io->fd, .buffer = buffer, .size = piece.iov_len };
     uint32_t reads;
-    do {
+    rc = -EAGAIN;
+    for (bool wait = yoke__io_empty(io) && size > 0; rc == -EAGAIN; wait = true) {
+        if (wait && (rc = yoke__io_wait_receiving(io, &receive, &reads)) != -EAGAIN)
+            break;
         reads = yoke__io_reads(io);
         do
             rc = io->kind == YOKE__IO_SOCKET ? yoke__os_receive(io->fd, buffer, piece.iov_len) : yoke__os_readv(io->fd, &piece, 1);
         while (rc == -EINTR);
-    } while (rc == -EAGAIN && (rc = yoke__io_wait(io, YOKE__IO_READ, "read")) == 0);
+    }
     if (rc > 0 && (size_t)rc < piece.iov_len)
         yoke__io_emptied(io, reads);
     return end(io, rc);

@@ -9,6 +9,7 @@
 
 #include "platform.h"
 #include "sanitizer.h"
+#include "uring.h"
 
 static int descriptors(void)
 {
@@ -288,6 +289,39 @@ static int by_signal(void *arg)
     return signals();
 }
 
+/* Readers to whom something is sent at the same moment. */
+static int read_two(void *arg)
+{
+    char text[2];
+    YOKE_TRY(yoke_read_exact(*(yoke_stream **)arg, text, 1, NULL));
+    YOKE_TRY(yoke_read_exact(*(yoke_stream **)arg, text + 1, 1, NULL));
+    check(memcmp(text, "ab", 2) == 0);
+    return 0;
+}
+
+static int together(void *arg)
+{
+    enum { READERS = 6 };
+    yoke_stream *a[READERS] = { NULL }, *b[READERS] = { NULL };
+    int rc = 0;
+    (void)arg;
+    YOKE_GROUP(g);
+    for (int i = 0; i < READERS && rc == 0; i++)
+        if ((rc = yoke_stream_pair(&a[i], &b[i])) == 0)
+            rc = yoke_spawn(g, read_two, yoke_stream *, a[i]);
+    for (const char *text = "ab"; *text != '\0' && rc == 0; text++) {
+        rc = yoke_sleep(YOKE_MS(1)); /* they block; where they have not, it goes as well */
+        for (int i = 0; i < READERS && rc == 0; i++)
+            rc = yoke_write_all(b[i], text, 1, NULL);
+    }
+    rc = yoke_group_close(g, rc);
+    for (int i = 0; i < READERS; i++) {
+        yoke_stream_scoped(&a[i]);
+        yoke_stream_scoped(&b[i]);
+    }
+    return rc;
+}
+
 static yoke_fn body = everything;
 
 /* ---- each call once ---- */
@@ -446,6 +480,26 @@ static void files_fail(void **state)
     every_call_fails_once(YOKE__OS_CLOSE, EIO, SAYS | PASSES); /* a file says so; a stream has nothing to lose */
     every_call_fails_once(YOKE__OS_READINESS, EINTR, PASSES);
     every_call_fails_once(YOKE__OS_READINESS, ENOMEM, SAYS);
+}
+
+/* What is not received for many at once is received one by one. */
+static void rings_fail(void **state)
+{
+    int err;
+    (void)state;
+    struct yoke__uring *granted = yoke__uring_open(2, &err);
+    yoke__uring_close(granted);
+    every_call_fails_once(YOKE__OS_URING, EPERM, PASSES);
+    every_call_fails_once(YOKE__OS_URING, EMFILE, PASSES);
+    body = together;
+    if (granted != NULL) {
+        every_call_fails_once(YOKE__OS_URING_MAP, ENOMEM, PASSES);
+        every_call_fails_once(YOKE__OS_URING_ENTER, EINTR, PASSES);
+        every_call_fails_once(YOKE__OS_URING_ENTER, EAGAIN, PASSES);
+    }
+    every_call_fails_once(YOKE__OS_READ_BYTES, EINTR, PASSES);
+    every_call_fails_once(YOKE__OS_READ_BYTES, ENOBUFS, SAYS);
+    body = everything;
 }
 
 static void polls_are_interrupted(void **state)
@@ -635,6 +689,7 @@ int main(void)
         cmocka_unit_test(memory_and_threads_run_out),
         cmocka_unit_test(bytes_fail),
         cmocka_unit_test(files_fail),
+        cmocka_unit_test(rings_fail),
         cmocka_unit_test(polls_are_interrupted),
         cmocka_unit_test(counts_are_short_once),
         cmocka_unit_test(all_counts_are_short),

@@ -123,6 +123,7 @@ static const struct key {
     { YOKE__SET_MEMBARRIER, TEXT, FIELD(membarrier), "on", ON_OFF, NOT_ON_OFF },
     { YOKE__SET_SLICE, TEXT, FIELD(slice), "on", ON_OFF, NOT_ON_OFF },
     { YOKE__SET_HWLOC, TEXT, FIELD(hwloc), "on", ON_OFF, NOT_ON_OFF },
+    { YOKE__SET_IO_URING, TEXT, FIELD(io_uring), "on", ON_OFF, NOT_ON_OFF },
     { YOKE__SET_POOL_FILES, INT, FIELD(pool_files), "16", THREADS, NOT_THREADS },
     { YOKE__SET_POOL_NAMES, INT, FIELD(pool_names), "4", THREADS, NOT_THREADS },
     { YOKE__SET_POOL_USER, INT, FIELD(pool_user), "16", THREADS, NOT_THREADS },

@@ -31,6 +31,7 @@ typedef struct yoke_options {
     const char *membarrier;    /* feature switches: "on" (default) or "off"; off: the system call is never made */
     const char *slice;
     const char *hwloc;
+    const char *io_uring;      /* also "on" where the kernel does not grant it: then each read is a system call of its own */
     int pool_files;            /* most threads for blocking jobs, per kind; defaults 16, 4 and 16 */
     int pool_names;
     int pool_user;
