@@ -236,6 +236,7 @@ enum yoke__steal yoke__deque_steal(struct yoke__deque *d, void **item)
         return yoke__load_relaxed(&d->bottom) > top ? YOKE__STEAL_HIDDEN : YOKE__STEAL_EMPTY; /* a hint */
     void **slots = yoke__load_acquire(&d->stock); /* pairs with yoke__deque_grow() */
     void *got = yoke__load_relaxed(&slots[top & header(slots)->mask]);
+    __builtin_prefetch(got); /* its first line comes while the exchange is under way; a tag leaves the address in that line */
     if (!yoke__cas_seq(&d->top, &top, top + 1)) /* against other takers and the owner's lowering */
         return YOKE__STEAL_LOST;
     *item = got;
