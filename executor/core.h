@@ -188,11 +188,10 @@ struct yoke__seats {
 struct yoke__scope {
     struct yoke__scope_head head; /* memo, owner; first, known to the inlined fast path */
     struct yoke__scope *parent;   /* enclosing scope; NULL for the root's */
-    uint64_t generation;          /* run id << 40 | count; changed under `lock` when the scope is left */
+    uint64_t generation;          /* run id << 40 | count; changed when the scope is left; compared under `lock` */
     uint8_t kind;
     uint8_t shield;
     uint8_t linked;      /* in parent's list of children; written under the parent's lock, top down */
-    uint8_t leaving;
     uint8_t cancel_on_stop;
     uint8_t stopping;       /* atomic; set once, under lock */
     uint8_t work_cancelled; /* the walker's own: it came here from a cancelled scope, not only from a stopping one */

@@ -43,4 +43,16 @@ static inline void yoke__lock_release(struct yoke__lock *lock)
         yoke__lock_wake(lock);
 }
 
+/*
+ * For who has changed, by a seq_cst operation, what holders look at first, seq_cst too: afterwards nobody holds it who has seen it as it was, and what
+ * such a one did is seen.
+ */
+static inline void yoke__lock_let_pass(struct yoke__lock *lock)
+{
+    if (__builtin_expect(yoke__load_seq(&lock->state) != 0, 0)) { /* store-load against yoke__lock_acquire(); pairs with yoke__lock_release() */
+        yoke__lock_acquire(lock);
+        yoke__lock_release(lock);
+    }
+}
+
 #endif

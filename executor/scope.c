@@ -165,7 +165,7 @@ int yoke__scope_cancel_handle(struct yoke_runtime *rt, struct yoke__scope *scope
     uint64_t task = self_id();
     bool first = false;
     yoke__lock_acquire(&scope->lock);
-    bool alive = scope->generation == generation && !scope->leaving;
+    bool alive = yoke__load_seq(&scope->generation) == generation; /* store-load against yoke__scope_retire() */
     if (alive)
         first = yoke__scope_mark_locked(scope, kind, reason, site, task);
     yoke__lock_release(&scope->lock);
@@ -340,7 +340,6 @@ void yoke__scope_prepare(struct yoke_runtime *rt, struct yoke__scope *scope, str
     scope->head.owner = NULL;
     scope->kind = (uint8_t)kind;
     scope->shield = 0;
-    scope->leaving = 0;
     scope->cancel_on_stop = 0;
     scope->large = parent != NULL ? parent->large : 0;
     scope->stopping = 0;
@@ -382,9 +381,8 @@ void yoke__scope_retire(struct yoke_runtime *rt, struct yoke__scope *scope)
 {
     if (scope->deadline != YOKE_NEVER)
         yoke__timer_disarm(&scope->timer); /* afterwards its callback is not running */
-    yoke__lock_acquire(&scope->lock);
-    yoke__store_relaxed(&scope->generation, scope->generation + 1); /* stale handles are compared under the lock, or harmlessly */
-    yoke__lock_release(&scope->lock);
+    (void)yoke__xchg_seq(&scope->generation, scope->generation + 1); /* store-load against yoke__scope_cancel_handle(), yoke__stop_handle() */
+    yoke__lock_let_pass(&scope->lock);
     if (scope->linked && scope->parent != NULL)
         unlink_from_parent(scope);
     await_pins(scope);

@@ -14,8 +14,8 @@
  * From then on it is a cancel like any other (scope.c): marked, then the epoch raised, then the sleepers woken.
  *
  * Stop against close. The stopper compares the generation, sets `stopping` and pins the scope under its lock; it arms the
- * timers and only then hands the pin on to the walk. The closer changes the generation under that lock, so that `stopping` stands; waits for the
- * pins, so that who saw the old generation has armed; disarms, so that no callback runs or will; and waits for the pins of those that
+ * timers and only then hands the pin on to the walk. The closer changes the generation and lets whoever has the lock pass, so that `stopping`
+ * stands; waits for the pins, so that who saw the old generation has armed; disarms, so that no callback runs or will; and waits for the pins of those that
  * did. In any other order a timer would be armed, or its scope walked, after the block was given back.
  *
  * Stop against cancel, timer against cancel. Who is first under the scope's lock wins: a cancelled scope is not stopped any more
@@ -95,7 +95,7 @@ static void arm(struct yoke_runtime *rt, struct yoke__scope *scope)
 int yoke__stop_handle(struct yoke_runtime *rt, struct yoke__scope *scope, uint64_t generation, const yoke_site *site)
 {
     yoke__lock_acquire(&scope->lock);
-    bool alive = scope->generation == generation && !scope->leaving;
+    bool alive = yoke__load_seq(&scope->generation) == generation; /* store-load against yoke__scope_retire() */
     bool first = alive && scope->cancel == YOKE__CANCEL_NONE && !scope->stopping;
     if (first) {
         yoke__store_relaxed(&rt->ever_stopped, 1); /* ordered by what tells of the stop */

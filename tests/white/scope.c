@@ -342,7 +342,7 @@ static int link_all(void *arg)
     YOKE_SCOPE(alone);
     store(&locks, (uint64_t)0);
     check_int(yoke_scope_close(alone, 0), 0);
-    check_int(locks, 1); /* its own, against stale handles; its parent has never heard of it */
+    check_int(locks, 0); /* neither its own, for which nobody has come, nor its parent's, which has never heard of it */
     return yoke_group_close(outside, 0);
 }
 
@@ -750,6 +750,54 @@ static void who_leaves_waits_for_those_who_look(void **state)
     assert_int_equal(run(1, leave_pinned, NULL), 0);
 }
 
+static int compared, let_go; /* by who cancels through the handle */
+
+static void *compare_and_pin(void *arg)
+{
+    struct yoke__scope *scope = arg;
+    yoke__lock_acquire(&scope->lock);
+    uint64_t generation = load(&scope->generation);
+    check(generation == held.generation); /* so it is alive, and will be marked and pinned */
+    store(&compared, 1);
+    while (load(&scope->generation) == generation)
+        sched_yield();
+    for (int i = 0; i < 200; i++)
+        sched_yield(); /* who leaves could be gone by now */
+    check(yoke__scope_mark_locked(scope, YOKE__CANCEL_ASKED, -EXDEV, NULL, 0));
+    yoke__lock_release(&scope->lock);
+    for (int i = 0; i < 200; i++)
+        sched_yield();
+    store(&let_go, 1);
+    unpin(scope);
+    return NULL;
+}
+
+static int leave_compared(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < repetitions(20); i++) {
+        pthread_t thread;
+        YOKE_SCOPE(s);
+        held = s;
+        store(&compared, 0);
+        store(&let_go, 0);
+        check_int(pthread_create(&thread, NULL, compare_and_pin, s.block), 0);
+        while (load(&compared) == 0)
+            sched_yield();
+        check_int(yoke_scope_close(s, 4), 4);
+        check_int(load(&let_go), 1);
+        check_int(pthread_join(thread, NULL), 0);
+    }
+    return 0;
+}
+
+static void who_leaves_waits_for_those_who_have_compared(void **state)
+{
+    (void)state;
+    let_be();
+    assert_int_equal(run(1, leave_compared, NULL), 0);
+}
+
 static void dawdle(struct yoke__lock *lock)
 {
     (void)lock;
@@ -999,6 +1047,7 @@ int main(void)
         cmocka_unit_test(what_is_queued_and_not_yet_counted_may_be_served),
         cmocka_unit_test(one_walks_at_a_time_and_nobody_is_left),
         cmocka_unit_test(who_leaves_waits_for_those_who_look),
+        cmocka_unit_test(who_leaves_waits_for_those_who_have_compared),
         cmocka_unit_test(leaving_against_cancelling),
         cmocka_unit_test(a_deadline_that_fires_while_it_is_moved_has_fired),
         cmocka_unit_test(moving_against_firing),
