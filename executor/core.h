@@ -201,7 +201,7 @@ struct yoke__scope {
     int reason;
     const yoke_site *cancel_site;
     uint64_t cancel_task;
-    int64_t deadline;    /* its own; YOKE_NEVER: none. Written under lock */
+    int64_t deadline;    /* its own; YOKE_NEVER: none. The owner's; atomic */
     const char *name;
     const yoke_site *site;
     struct yoke__scope *binding; /* the nearest scope, this one included, that binds a local */

@@ -11,11 +11,11 @@ void yoke__lock_contended(struct yoke__lock *lock)
 {
     for (int i = 0; i < SPINS; i++) {
         uint32_t state = 0;
-        if (yoke__load_relaxed(&lock->state) == 0 && yoke__cas_acq_rel(&lock->state, &state, 1)) /* pairs with yoke__lock_release() */
+        if (yoke__load_relaxed(&lock->state) == 0 && yoke__cas_seq(&lock->state, &state, 1)) /* as in yoke__lock_acquire() */
             return;
         __builtin_ia32_pause();
     }
-    while (yoke__xchg_acq_rel(&lock->state, 2) != 0) /* pairs with yoke__lock_release() */
+    while (yoke__xchg_seq(&lock->state, 2) != 0) /* as in yoke__lock_acquire() */
         yoke__os_futex_wait(&lock->state, 2, UINT64_MAX);
 }
 

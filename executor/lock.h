@@ -21,14 +21,15 @@ void yoke__lock_wake(struct yoke__lock *lock);
 static inline void yoke__lock_acquire(struct yoke__lock *lock)
 {
     uint32_t state = 0;
-    if (__builtin_expect(!yoke__cas_acq_rel(&lock->state, &state, 1), 0)) /* acquire: pairs with yoke__lock_release() */
+    /* acquire: pairs with yoke__lock_release(); store-load against yoke__lock_let_pass() */
+    if (__builtin_expect(!yoke__cas_seq(&lock->state, &state, 1), 0))
         yoke__lock_contended(lock);
 }
 
 static inline bool yoke__lock_try(struct yoke__lock *lock)
 {
     uint32_t state = 0;
-    return yoke__cas_acq_rel(&lock->state, &state, 1); /* acquire: pairs with yoke__lock_release() */
+    return yoke__cas_seq(&lock->state, &state, 1); /* as in yoke__lock_acquire() */
 }
 
 /* True: who held it when the caller last heard of him has let go of it, and what he did under it is seen. */

@@ -61,7 +61,7 @@ static int wait_for(int fd, int direction, const char *what)
     struct yoke__reactor *reactor = yoke__reactor_here(&rc);
     if (reactor == NULL)
         return rc;
-    if (fd < 0 || fd == reactor->epoll || fd == reactor->wake)
+    if (fd < 0 || fd == reactor->epoll || fd == reactor->wake || fd == yoke__load_relaxed(&reactor->ring_fd)) /* a number; orders nothing */
         return -EBADF;
     struct yoke__fdwaits *table = &reactor->fdwaits;
     struct yoke__wait wait;

@@ -318,6 +318,13 @@ static void prefetch_waiter(uint64_t tag)
         __builtin_prefetch(yoke__load_relaxed(&record_of((const void *)(uintptr_t)tag)->waiter[YOKE__IO_READ]), 1);
 }
 
+static void give_up_ring(struct yoke__reactor *reactor)
+{
+    yoke__store_relaxed(&reactor->ring_fd, -1); /* the descriptor is not yet anybody else's */
+    yoke__uring_close(reactor->ring);
+    reactor->ring = NULL;
+}
+
 static void reactor_poll(void *state, int64_t deadline, struct yoke__fiber **woken)
 {
     struct yoke__reactor *reactor = state;
@@ -343,8 +350,8 @@ static void reactor_poll(void *state, int64_t deadline, struct yoke__fiber **wok
             deliver(record_of((const void *)(uintptr_t)tag), events[i].events, tag, &fired);
     }
     /* They cannot know yet that they are woken; their descriptors stay open until they have left. What is not received here they receive themselves. */
-    if (fired.receiving > 1 && reactor->ring != NULL)
-        yoke__uring_receive(reactor->ring, fired.receives, fired.receiving);
+    if (fired.receiving > 1 && reactor->ring != NULL && !yoke__uring_receive(reactor->ring, fired.receives, fired.receiving))
+        give_up_ring(reactor);
     while (fired.count > 0)
         link_before(woken, fired.fibers[--fired.count]);
 }
@@ -374,6 +381,7 @@ static int reactor_start(struct yoke_runtime *rt, void **state)
         goto no_add;
     int none;
     reactor->ring = rt->config.io_uring ? yoke__uring_open(EVENTS_A_POLL, &none) : NULL; /* one can do without */
+    reactor->ring_fd = reactor->ring != NULL ? yoke__uring_fd(reactor->ring) : -1;
     *state = reactor;
     return 0;
 

@@ -19,8 +19,9 @@
  *
  * Receiving for others. Whoever wakes several readers of sockets at once receives for them before they are made ready, by one system call
  * (uring.h), as far as they ask for no more than 16 KiB. The poller has won their waits, so that no cancel comes in between, and until they are ready
- * nobody else touches their stacks, where request and buffer lie; they are inside, so that the descriptors stay open. What a
- * read has got it returns, as if it had received by itself. `reads` of the waiter was taken before, as a reader would.
+ * nobody else touches their stacks, where the request lies; the buffer is the call's until it returns (stream.h); they are inside, so that the
+ * descriptors stay open. What a read has got it returns, as if it had received by itself. `reads` of the waiter was taken before, as a
+ * reader would.
  *
  * The argument, closing. `state` counts who uses the descriptor, beside a bit that says closed. Entering fails once the bit is there; whoever
  * brings the count to 0 with the bit set closes the descriptor, exactly once: so no system call ever goes to a descriptor number
@@ -172,6 +173,7 @@ struct yoke__reactor {
     struct yoke_runtime *rt;
     int epoll, wake;
     struct yoke__uring *ring; /* the poll's holder's; NULL: not to be had, or not wanted */
+    int ring_fd;              /* atomic */
     struct yoke__lock lock; /* free records, chunks */
     struct yoke__io *free;
     void *chunks;

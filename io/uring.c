@@ -11,7 +11,9 @@
 
 #if __has_include(<linux/io_uring.h>)
 #include <linux/io_uring.h>
+#endif
 
+#ifdef IORING_FEAT_FAST_POLL /* headers of Linux 5.7, which know all that is used here but the one below */
 #include "atomic.h"
 
 #ifndef IORING_SETUP_SUBMIT_ALL
@@ -86,13 +88,31 @@ void yoke__uring_close(struct yoke__uring *ring)
     yoke__os_free(ring);
 }
 
+int yoke__uring_fd(const struct yoke__uring *ring)
+{
+    return ring->fd;
+}
+
+/*
+ * What an error of a receive means to who asked for it. One that a socket tells once, like a reset, has been told with that; any other recv(2) tells
+ * again, if it is not one of the ring's alone.
+ */
+static ssize_t meant(int32_t rc)
+{
+    static const int again[] = { EINTR, ENOMEM, EINVAL, EACCES, EPERM, EOPNOTSUPP, ECANCELED, EBADF, ENOTSOCK, EFAULT, ENOTCONN, ENOSYS };
+    for (size_t i = 0; rc < 0 && i < sizeof again / sizeof *again; i++)
+        if (rc == -again[i])
+            return -EAGAIN;
+    return rc;
+}
+
 static uint32_t collect(struct yoke__uring *ring, struct yoke__receive *const *receives)
 {
     uint32_t seen = *ring->seen, done = yoke__load_acquire(ring->done), n = done - seen; /* pairs with the kernel's */
     for (; seen != done; seen++) {
         const struct io_uring_cqe *end = &ring->ends[seen & ring->done_mask];
         struct yoke__receive *receive = receives[end->user_data];
-        receive->result = end->res;
+        receive->result = meant(end->res);
         if (end->res >= 0)
             yoke__os_received(receive->fd);
     }
@@ -100,7 +120,7 @@ static uint32_t collect(struct yoke__uring *ring, struct yoke__receive *const *r
     return n;
 }
 
-void yoke__uring_receive(struct yoke__uring *ring, struct yoke__receive *const *receives, int n)
+bool yoke__uring_receive(struct yoke__uring *ring, struct yoke__receive *const *receives, int n)
 {
     uint32_t begin = *ring->submitted, at = begin;
     for (int i = 0; i < n; i++) {
@@ -115,11 +135,12 @@ void yoke__uring_receive(struct yoke__uring *ring, struct yoke__receive *const *
         };
     }
     yoke__store_release(ring->submitted, at); /* pairs with the kernel's */
-    (void)yoke__os_uring_enter(ring->fd, at - begin, 0); /* what it has taken tells more than what it says */
+    int rc = yoke__os_uring_enter(ring->fd, at - begin, 0);
     uint32_t taken = yoke__load_acquire(ring->taken) - begin; /* pairs with the kernel's */
     yoke__store_release(ring->submitted, begin + taken);      /* the others have not been tried, and are not to be */
     for (uint32_t ended = collect(ring, receives); ended < taken; ended += collect(ring, receives))
         (void)yoke__os_uring_enter(ring->fd, 0, taken - ended); /* were there one that is not over yet */
+    return rc >= 0 || rc == -EAGAIN || rc == -EINTR || rc == -EBUSY || rc == -ENOMEM;
 }
 
 #else
@@ -136,9 +157,16 @@ void yoke__uring_close(struct yoke__uring *ring)
     (void)ring;
 }
 
-void yoke__uring_receive(struct yoke__uring *ring, struct yoke__receive *const *receives, int n)
+int yoke__uring_fd(const struct yoke__uring *ring)
+{
+    (void)ring;
+    return -1;
+}
+
+bool yoke__uring_receive(struct yoke__uring *ring, struct yoke__receive *const *receives, int n)
 {
     (void)ring, (void)receives, (void)n;
+    return false;
 }
 
 #endif

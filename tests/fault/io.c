@@ -496,6 +496,7 @@ static void rings_fail(void **state)
         every_call_fails_once(YOKE__OS_URING_MAP, ENOMEM, PASSES);
         every_call_fails_once(YOKE__OS_URING_ENTER, EINTR, PASSES);
         every_call_fails_once(YOKE__OS_URING_ENTER, EAGAIN, PASSES);
+        every_call_fails_once(YOKE__OS_URING_ENTER, EPERM, PASSES);
     }
     every_call_fails_once(YOKE__OS_READ_BYTES, EINTR, PASSES);
     every_call_fails_once(YOKE__OS_READ_BYTES, ENOBUFS, SAYS);

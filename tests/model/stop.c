@@ -5,10 +5,12 @@
  * list. Invariant: one of them cuts the scope, and only one mark counts.
  *
  * Stop against close: a stopper that finds the scope alive marks and pins it, arms a timer, and unpins; a timer server pins what is due;
- * the owner leaves: changes the generation, waits for the pins, disarms, waits again. Invariant: nobody touches the scope after that.
+ * the owner leaves: changes the generation, lets whoever has the lock pass, waits for the pins, disarms, waits again. Invariant: nobody touches the
+ * scope after that. The scope's lock is here as in executor/lock.h, but for its sleep.
  *
  * Run by the tests as threads, many times. With GenMC: genmc -- -DGENMC stop.c. Caught when broken: the opener asking before it has linked;
- * the owner disarming before it waits for the pins, or not waiting again; the stopper unpinning before it arms.
+ * the owner disarming before it waits for the pins, or not waiting again; the stopper unpinning before it arms; the owner not looking at
+ * the lock, or changing the generation with release alone.
  */
 #include <assert.h>
 #include <pthread.h>
@@ -38,15 +40,30 @@ static void must(int condition, const char *what)
 
 /* ---- the scopes: a parent with a list of one, and the timer of the parent's grace ---- */
 
-static pthread_mutex_t parent_lock = PTHREAD_MUTEX_INITIALIZER, child_lock = PTHREAD_MUTEX_INITIALIZER, shard_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t child_lock = PTHREAD_MUTEX_INITIALIZER, shard_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_int parent_lock;
 static atomic_int stopping, pins, gone, cuts, armed;
 static bool linked;     /* under parent_lock */
 static bool child_cut;  /* under child_lock */
-static int generation;  /* under parent_lock */
+static atomic_int generation; /* compared under parent_lock */
 
 static void touch(void)
 {
     must(atomic_load_explicit(&gone, memory_order_relaxed) == 0, "touched after the end");
+}
+
+static void lock_parent(void)
+{
+    int nobody = 0;
+    while (!atomic_compare_exchange_strong(&parent_lock, &nobody, 1)) {
+        nobody = 0;
+        IDLE();
+    }
+}
+
+static void unlock_parent(void)
+{
+    atomic_exchange_explicit(&parent_lock, 0, memory_order_acq_rel);
 }
 
 static void cut_child(void)
@@ -67,23 +84,23 @@ static void unpin(void)
 static void *stopper(void *arg)
 {
     (void)arg;
-    pthread_mutex_lock(&parent_lock); /* type-stable: that much is always allowed */
-    bool alive = generation == 0;
+    lock_parent(); /* type-stable: that much is always allowed */
+    bool alive = atomic_load(&generation) == 0;
     if (alive) {
         touch();
         atomic_store_explicit(&stopping, 1, memory_order_release);
         atomic_fetch_add_explicit(&pins, 1, memory_order_relaxed);
     }
-    pthread_mutex_unlock(&parent_lock);
+    unlock_parent();
     if (!alive)
         return NULL;
     pthread_mutex_lock(&shard_lock);
     touch();
     atomic_store_explicit(&armed, 1, memory_order_relaxed);
     pthread_mutex_unlock(&shard_lock);
-    pthread_mutex_lock(&parent_lock); /* the visit */
+    lock_parent(); /* the visit */
     bool found = linked;
-    pthread_mutex_unlock(&parent_lock);
+    unlock_parent();
     if (found)
         cut_child();
     unpin();
@@ -111,9 +128,9 @@ static void *server(void *arg)
 static void *owner(void *arg)
 {
     (void)arg;
-    pthread_mutex_lock(&parent_lock);
+    lock_parent();
     linked = true;
-    pthread_mutex_unlock(&parent_lock);
+    unlock_parent();
     if (atomic_load_explicit(&stopping, memory_order_acquire) != 0)
         cut_child();
     return NULL;
@@ -122,9 +139,11 @@ static void *owner(void *arg)
 static void *closer(void *arg)
 {
     (void)arg;
-    pthread_mutex_lock(&parent_lock);
-    generation = 1;
-    pthread_mutex_unlock(&parent_lock);
+    atomic_exchange(&generation, 1);
+    if (atomic_load(&parent_lock) != 0) {
+        lock_parent();
+        unlock_parent();
+    }
     while (atomic_load_explicit(&pins, memory_order_acquire) != 0)
         IDLE();
     if (atomic_load_explicit(&armed, memory_order_acquire) != 0) {
@@ -142,7 +161,7 @@ static void round_of(void *(*const roles[])(void *), int n)
 {
     pthread_t threads[4];
     linked = child_cut = false;
-    generation = 0;
+    atomic_store(&generation, 0);
     atomic_store(&stopping, 0);
     atomic_store(&pins, 0);
     atomic_store(&gone, 0);

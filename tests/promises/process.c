@@ -380,6 +380,7 @@ static int use_the_poll(void *arg)
         interrupts += strcmp(target, "anon_inode:[eventfd]") == 0;
         rings += strcmp(target, "anon_inode:[io_uring]") == 0;
         check_int(fcntl(fd, F_GETFD), FD_CLOEXEC);
+        check_int(yoke_fd_readable(fd), -EBADF); /* not to be waited for */
         n++;
     }
     check_int(polls, 1);

@@ -137,14 +137,19 @@ static int ends[3]; /* with 0, -ECONNRESET, -EBADF */
 
 static int read_to_the_end(void *arg)
 {
-    char c;
-    ssize_t n = yoke_read(*(yoke_stream **)arg, &c, 1);
+    char text[4];
+    ssize_t n;
+    while ((n = yoke_read(*(yoke_stream **)arg, text, sizeof text)) > 0) /* what was sent before comes first */
+        check(n == 1 && text[0] == 'x');
     check(n == 0 || n == -ECONNRESET || n == -EBADF);
     add(&ends[n == 0 ? 0 : n == -ECONNRESET ? 1 : 2], 1);
     return 0;
 }
 
-/* A third of the streams ends, a third is reset, a third is closed here, all at once, under their sleeping readers. */
+/*
+ * A third of the streams ends, a third is reset, a third is closed here, all at once, under their sleeping readers; something has been sent on
+ * every second one.
+ */
 static int end_all(void *arg)
 {
     (void)arg;
@@ -164,6 +169,9 @@ static int end_all(void *arg)
     for (int i = 1; i < PAIRS; i += 3)
         check_int(setsockopt(yoke_stream_fd(b[i]), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
     for (int i = 0; i < PAIRS; i++)
+        if (i % 2 == 0)
+            check_int(yoke_write_all(b[i], "x", 1, NULL), 0);
+    for (int i = 0; i < PAIRS; i++)
         check_int(yoke_close(i % 3 == 2 ? a[i] : b[i]), 0);
     int rc = yoke_group_close(g, 0);
     for (int i = 0; i < PAIRS; i++)
@@ -174,7 +182,7 @@ static int end_all(void *arg)
 static void everybody_learns_of_his_end(void **state)
 {
     (void)state;
-    for (int round = 0; round < repetitions(20); round++) {
+    for (int round = 0; round < repetitions(100); round++) {
         ends[0] = ends[1] = ends[2] = 0;
         assert_int_equal(run(round % 2 == 0 ? 1 : 3, end_all, NULL), 0);
         for (int i = 0; i < 3; i++)

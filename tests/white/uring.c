@@ -11,6 +11,7 @@
 enum { MOST = 8 };
 
 static struct yoke__uring *ring;
+static bool served;
 static int ends[MOST][2];
 static char buffers[MOST][16];
 static struct yoke__receive receives[MOST], *list[MOST];
@@ -54,7 +55,7 @@ static void receive(int n)
         list[i] = &receives[i];
     }
     memset(buffers, 0, sizeof buffers);
-    yoke__uring_receive(ring, list, n);
+    served = yoke__uring_receive(ring, list, n);
 }
 
 static void put(int i, const char *text)
@@ -83,7 +84,7 @@ static void each_has_its_own_end(void **state)
     assert_got(2, "sixteen letters ");
     assert_int_equal(receives[3].result, 0);
     assert_got(4, "last");
-    assert_int_equal(receives[5].result, -EBADF);
+    assert_int_equal(receives[5].result, -EAGAIN); /* recv(2) will tell */
     assert_int_equal(receives[6].result, -EAGAIN);
     receive(5);
     assert_int_equal(receives[0].result, -EAGAIN);
@@ -124,15 +125,57 @@ static void what_is_not_taken_is_left(void **state)
     drop(1, 0); /* were it still queued, it would now go wrong */
     list[0] = &receives[0];
     receives[0].result = 12345;
-    yoke__uring_receive(ring, list, 1);
+    assert_true(yoke__uring_receive(ring, list, 1));
     assert_got(0, "abc");
     put(0, "d");
     list[0] = &receives[2];
     list[1] = &receives[0];
-    yoke__uring_receive(ring, list, 2);
+    assert_true(yoke__uring_receive(ring, list, 2));
     assert_got(0, "d");
     assert_got(2, "abc");
     assert_int_equal(receives[1].result, -EAGAIN); /* not touched since */
+}
+
+/* Errors that a socket tells once are told; the others are left to recv(2), which tells them again. */
+static void an_error_is_told_once(void **state)
+{
+    (void)state;
+    put(0, "unread");
+    drop(0, 0); /* with something unread: the other end is told of a reset [unix(7)] */
+    int reset = ends[0][1];
+    ends[0][1] = -1;
+    ends[0][0] = reset;
+    int plain[2];
+    assert_int_equal(pipe(plain), 0);
+    drop(1, 0);
+    drop(1, 1);
+    ends[1][0] = plain[0]; /* no socket */
+    ends[1][1] = plain[1];
+    receive(3);
+    assert_int_equal(receives[0].result, -ECONNRESET);
+    assert_int_equal(receives[1].result, -EAGAIN);
+    assert_true(served);
+    receive(1);
+    assert_int_equal(receives[0].result, 0);
+}
+
+static void a_ring_that_is_not_served_says_so(void **state)
+{
+    static const struct {
+        int err;
+        bool served;
+    } errors[] = { { EAGAIN, true }, { EINTR, true }, { EBUSY, true }, { ENOMEM, true }, { EPERM, false }, { ENOSYS, false }, { EBADF, false } };
+    (void)state;
+    put(0, "abc");
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        yoke__os_fault_set(YOKE__OS_URING_ENTER, 1, errors[i].err);
+        receive(2);
+        assert_int_equal(served, errors[i].served);
+        assert_int_equal(receives[0].result, -EAGAIN);
+    }
+    receive(2);
+    assert_true(served);
+    assert_got(0, "abc");
 }
 
 static void some_fail_as_they_are_told_to(void **state)
@@ -188,6 +231,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(each_has_its_own_end, setup, teardown),
         cmocka_unit_test_setup_teardown(it_goes_round, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_taken_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_error_is_told_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_ring_that_is_not_served_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(some_fail_as_they_are_told_to, setup, teardown),
         cmocka_unit_test_setup_teardown(it_does_not_open, setup, teardown),
     };

@@ -81,7 +81,7 @@ YOKE_API YOKE_MUST_CHECK int yoke_stderr(yoke_stream **stream);
 
 /*
  * Reads what there is, at most `size` bytes, at least one; 0: the other end has closed, or size is 0. Other errors as the kernel gave
- * them, such as -ECONNRESET.
+ * them, such as -ECONNRESET. `buffer` is the call's until it returns, not only at the end: no two calls may have the same at a time, on one worker either.
  */
 YOKE_API YOKE_MUST_CHECK ssize_t yoke_read(yoke_stream *stream, void *buffer, size_t size);
 YOKE_API YOKE_MUST_CHECK ssize_t yoke_readv(yoke_stream *stream, const struct iovec *pieces, int count);
