@@ -365,6 +365,18 @@ static int of_the_poll(void)
     return fd >= 0 ? 3 : 2;
 }
 
+static int ring_mappings(void)
+{
+    char line[1024];
+    int n = 0;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL)
+        n += strstr(line, "io_uring") != NULL;
+    if (maps != NULL)
+        fclose(maps);
+    return n;
+}
+
 static int use_the_poll(void *arg)
 {
     int n = 0, rings = 0, polls = 0, interrupts = 0;
@@ -387,6 +399,7 @@ static int use_the_poll(void *arg)
     check_int(interrupts, 1);
     check_int(n, 2 + rings);
     check_int(n, of_the_poll());
+    check_int(ring_mappings(), 2 * rings);
     return 0;
 }
 
@@ -397,6 +410,7 @@ static void a_few_descriptors_come_with_the_first_wait_and_go(void **state)
     assert_int_equal(pipe(ends), 0);
     dup2(ends[1], 1); /* something that can be waited for */
     run_between(use_the_poll, OPTIONS(.name = NAME, .workers = 2));
+    assert_int_equal(ring_mappings(), 0);
     ringed = false;
     run_between(use_the_poll, OPTIONS(.name = NAME, .workers = 2, .io_uring = "off"));
     ringed = true;
