@@ -97,7 +97,7 @@ static void it_goes_round(void **state)
     (void)state;
     for (int round = 0; round < 100; round++) {
         int n = 1 + round % MOST;
-        char text[16];
+        char text[32];
         for (int i = 0; i < n; i++) {
             snprintf(text, sizeof text, "%d of %d", i, round);
             put(i, text);
