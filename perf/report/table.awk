@@ -43,33 +43,18 @@ function quantile(c, s, place,    n, v, i) {
 function median(c, s) {
     return quantile(c, s, 0.5)
 }
-# The median, over the rounds in which both ran, of the most of the cases c[1] to c[n] of a subject by another's case.
-function most_ratio(c, n, s, to, other,    i, k, r, v, most, found) {
+# The median of the ratios within each round in which both ran.
+function ratio(c, s, to, other,    i, r, v, found) {
     found = 0
     for (i = 1; i <= nrounds; i++) {
         r = rounds[i]
-        if (!((to, other, r) in in_round) || in_round[to, other, r] == 0)
-            continue
-        most = ""
-        for (k = 1; k <= n; k++) {
-            if (!((c[k], s, r) in in_round)) {
-                most = ""
-                break
-            }
-            if (most == "" || in_round[c[k], s, r] > most)
-                most = in_round[c[k], s, r]
-        }
-        if (most != "")
-            v[++found] = most / in_round[to, other, r]
+        if (((c, s, r) in in_round) && ((to, other, r) in in_round) && in_round[to, other, r] != 0)
+            v[++found] = in_round[c, s, r] / in_round[to, other, r]
     }
     if (found == 0)
         return ""
     sort(v, found)
     return v[int((found + 1) / 2)]
-}
-function ratio(c, s, to, other,    one) {
-    one[1] = c
-    return most_ratio(one, 1, s, to, other)
 }
 function more_is_better(c) {
     return unit[c] ~ /\/s$/
@@ -106,7 +91,7 @@ function judge(text, v, operator, limit) {
     printf "      goal: %s %s %s: %s, %s\n", text, operator, limit, short(v), (operator == "<=" ? v <= limit : v >= limit) ? "holds" : "DOES NOT HOLD"
 }
 # Prints a goal that belongs to this case; to none: `c` is "".
-function judge_goal(i, c,    n, p, other, k, of) {
+function judge_goal(i, c,    n, p, other, k, r, most) {
     n = split(goal[i], p, " ")
     if (p[1] == "goal" && belongs(p[2], c)) {
         judge(p[3], median(p[2], p[3]), p[4], p[5])
@@ -116,9 +101,12 @@ function judge_goal(i, c,    n, p, other, k, of) {
         other = p[4] == "best" ? best_of(p[2], p[3], "peer") : p[4]
         judge(p[3] " over " (p[4] == "best" ? "the best peer" : p[4]), ratio(p[2], p[3], p[2], other), p[5], p[6])
     } else if (p[1] == "growth" && belongs(p[n], c)) {
-        for (k = 5; k <= n; k++)
-            of[k - 4] = p[k]
-        judge(p[2] ": most of " p[5] " to " p[n] " over " p[5], most_ratio(of, n - 4, p[2], p[5], p[2]), p[3], p[4])
+        most = 1
+        for (k = 6; k <= n && most != ""; k++) {
+            r = ratio(p[k], p[2], p[5], p[2])
+            most = r == "" ? "" : r > most ? r : most
+        }
+        judge(p[2] ": most of " p[5] " to " p[n] " over " p[5], most, p[3], p[4])
     }
 }
 function belongs(of, c) {
