@@ -13,7 +13,10 @@
  *
  * Lifetime. A canceller pins a scope while it looks at it: under the scope's own lock after comparing the generation (a handle),
  * under the parent's lock (a descent: a linked child must take that lock to leave), or under the timer shard's lock. Leaving a scope
- * changes the generation, disarms the timer and unlinks, after which no new pin can come, and then waits for the pins to go.
+ * disarms the timer, changes the generation and unlinks, after which no new pin can come, and then waits for the pins to go. The
+ * generation is changed without the lock: by an exchange, then a look whether the lock is held, while a canceller takes the lock and then
+ * looks at the generation (all seq_cst). So either it sees the new one, or the leaver sees the lock held, waits for it, and finds the
+ * pin; if the leaver sees it free after a release, it sees the pin that came before that. (tests/model/stop.c)
  *
  * One walker at a time: cancels to carry out are pushed on runtime.walks (stops, see stop.c, on runtime.stops), and who raises
  * walks_pending from 0 serves them all; so

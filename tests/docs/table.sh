@@ -29,6 +29,7 @@ ratio rate yoke best >= 0.5
 speedup time-1 time-2 yoke 2
 growth yoke <= 0.5 time-1 time-2
 growth yoke <= 1 time-1 time-2
+growth yoke <= 1.9 time-2 time-1
 ratio time-2 yoke best <= 1
 goal elsewhere yoke <= 1
 E2
@@ -41,6 +42,7 @@ cat >"$work/expected" <<'E2'
       goal: yoke <= 36: 36, holds
       goal: yoke over bare <= 2.3: 2.4, DOES NOT HOLD
       goal: yoke over the best peer <= 1.2: 1.2, holds
+      goal: yoke: most of time-2 to time-1 over time-2 <= 1.9: 2, DOES NOT HOLD
   time-2               yoke                                   18          6         18  ns
       goal: yoke: time-1 over time-2 >= 2: 2, holds
       goal: yoke: most of time-1 to time-2 over time-1 <= 0.5: 1, DOES NOT HOLD

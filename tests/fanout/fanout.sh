@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # fanout.sh FANOUT PEER CASE: the service, its backends and its clients, in a directory of its own that is removed afterwards.
-# YOKE_TEST_LONG=1: load for 10 s instead of 3.
 set -euo pipefail
 fanout=$1 peer=$2 case=$3 here=$(cd "$(dirname "$0")" && pwd)
 export LC_ALL=C
@@ -117,9 +116,6 @@ load() {
     done
 }
 
-seconds=3
-[ -z "${YOKE_TEST_LONG:-}" ] || seconds=10
-
 case $case in
 outcomes)
     service answer answer answer
@@ -157,7 +153,7 @@ outcomes)
     ;;
 load)
     service answer answer stall refuse
-    load ok "$seconds"
+    load ok 10
     ask 200 0
     stop
     patience=300

@@ -10,7 +10,7 @@
  *
  * Run by the tests as threads, many times. With GenMC: genmc -- -DGENMC stop.c. Caught when broken: the opener asking before it has linked;
  * the owner disarming before it waits for the pins, or not waiting again; the stopper unpinning before it arms; the owner not looking at
- * the lock, or changing the generation with release alone.
+ * the lock, or changing the generation with release alone; the lock being taken by an exchange that is not in the one order.
  */
 #include <assert.h>
 #include <pthread.h>
