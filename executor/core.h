@@ -209,7 +209,7 @@ struct yoke__scope {
     void *value;
     /* who blocks in here, for cancelling and for the dump: seat.h; the lists under lock */
     struct yoke__seat seat;
-    struct yoke__seats *seats, *full_seats;
+    struct yoke__seats *seats, *full_seats, *unvisited;
     struct yoke__scope *children, *sibling, **back;
     uint32_t pins;                 /* cancellers that look at this scope; top bit: the closer sleeps on it */
     struct yoke__scope *walk_next; /* queue of cancels to carry out (runtime.walks) */
@@ -366,6 +366,7 @@ struct yoke__worker {
     uint32_t row;                  /* `woken` when the row began */
     uint32_t round;                /* `woken` when all are resumed that were there at the last look for events */
     uint32_t injected_turn;        /* so many of the injected come before the next row; 0: the row is not over, or nobody has had his turn */
+    uint32_t walk_rows;            /* rows run while a walk was parked */
     uint32_t thinning;             /* items of the deque to run before woken fibers: yoke__worker_thin_out() */
     int64_t look_at;               /* when a look for events is due; 0: the first woken since the last one are being run */
     struct yoke__worker *robbed;   /* whom an item was taken from last, or NULL */
@@ -374,7 +375,7 @@ struct yoke__worker {
     int64_t asked_since;           /* first time in this search that only hidden work was found; 0: not */
     struct yoke__group *batch;     /* whose children are counted here for a while: group.c */
     int64_t batched;               /* how much higher batch->live is than it should be */
-    uint64_t batch_spawned;        /* not yet in batch->member_spawned */
+    uint64_t batch_spawned, batch_cancelled; /* not yet in batch->member_spawned, cancelled */
     int64_t outside;               /* waits begun here less waits ended here that others than tasks may end: deadlock.h */
     uint64_t next_id;
     const int *victims;            /* the others, near before far */
@@ -384,6 +385,17 @@ struct yoke__worker {
     pthread_t thread;
     uint32_t parked __attribute__((aligned(64))); /* futex: 1 while asleep or about to be */
     struct yoke__ready ready; /* fibers to resume; last: it is large */
+};
+
+/* A walk of cancels and stops: the walker's; parked, the next one's. walk.c. Resumed: it is a long one. */
+enum yoke__walk_state { YOKE__WALK_SHORT = 0, YOKE__WALK_PARKED, YOKE__WALK_RESUMED };
+struct yoke__walk {
+    struct yoke__scope *cancels, *stops; /* to begin at */
+    struct yoke__scope *work;            /* inside, pinned: to visit */
+    struct yoke__scope *scope;           /* pinned: not all of its seats are visited; NULL: none */
+    uint32_t calls;                      /* of runtime.walks_pending that it serves */
+    uint32_t state __attribute__((aligned(64))); /* enum yoke__walk_state; each worker looks at it */
+    uint32_t leavers;                    /* threads that wait for a pin to go */
 };
 
 /* ---- runtime ------------------------------------------------------------------------------------------------------------ */
@@ -408,10 +420,11 @@ struct yoke_runtime {
     struct yoke__inbox inject __attribute__((aligned(64))); /* from threads that are no workers */
     struct yoke__node *injected;                            /* taken from there, first first; changed under the lock */
     struct yoke__lock injected_lock;
-    /* cancels and stops to carry out: scope.c */
+    /* cancels and stops to carry out: walk.c */
     struct yoke__scope *walks __attribute__((aligned(64)));
     struct yoke__scope *stops;
     uint32_t walks_pending;
+    struct yoke__walk walk;
     uint32_t ever_stopped; /* something was stopped in this run */
     /* debug mode: cycle.h */
     struct yoke__lock edges_lock;

@@ -9,6 +9,7 @@
 #include "report.h"
 #include "runtime.h"
 #include "scope.h"
+#include "walk.h"
 #include "worker.h"
 
 static bool all_asleep(struct yoke_runtime *rt)
@@ -31,7 +32,7 @@ static bool anything_queued(struct yoke_runtime *rt)
         if (!yoke__inbox_empty(&w->inbox) || yoke__ready_any(&w->ready) || yoke__deque_any(&w->head.deque))
             return true;
     }
-    return yoke__injected_any(rt);
+    return yoke__injected_any(rt) || yoke__walk_waits(rt);
 }
 
 void yoke__deadlock_suspect(struct yoke_runtime *rt)

@@ -243,6 +243,20 @@ enum yoke__steal yoke__deque_steal(struct yoke__deque *d, void **item)
     return YOKE__STEAL_GOT;
 }
 
+int64_t yoke__deque_steal_many(struct yoke__deque *d, void **items, int64_t most)
+{
+    int64_t top = yoke__load_seq(&d->top);      /* before split; as in yoke__deque_steal() */
+    uint64_t split = yoke__load_seq(&d->split); /* never lowered, never tentative */
+    int64_t n = yoke__split_index(split) - top;
+    n = n < most ? n : most;
+    if (n <= 0)
+        return 0;
+    void **slots = yoke__load_acquire(&d->stock); /* pairs with yoke__deque_grow() */
+    for (int64_t i = 0; i < n; i++)
+        items[i] = yoke__load_relaxed(&slots[(top + i) & header(slots)->mask]);
+    return yoke__cas_seq(&d->top, &top, top + n) ? n : 0; /* against other takers; the slots are not used again before top has moved */
+}
+
 bool yoke__deque_raise(struct yoke__deque *d)
 {
     uint32_t free = 0;

@@ -18,6 +18,9 @@
  * the item, then exchange top t -> t + 1. The item is read before the exchange: afterwards the owner may reuse the slot. If the owner
  * reused it before, top has moved and the exchange fails. A lost exchange is LOST, not EMPTY.
  *
+ * Taking many at once (steal_many): the same with an exchange t -> t + n, t + n <= s, where nobody lowers: all of [t, s) stays public until it is
+ * taken, so only top can have moved, and then the exchange fails. With lowerings it would be unsound: the owner may take items in [t, t + n).
+ *
  * Lowering (the owner takes back public items, n >= 2): exchange split (s,settled) -> (s',lowering) with top < s' < s, then load top again.
  * If still top < s', the items in [s', s) can no longer be taken: a thief takes item i >= s' only if it loaded top == i after our load
  * (top only rises), hence, all being seq_cst, loads split after our exchange and sees it tentative or lowered. Then (s',settled)
@@ -105,6 +108,9 @@ int yoke__deque_grow(struct yoke__deque *d);
 void *yoke__deque_pop_slow(struct yoke__deque *d);
 
 enum yoke__steal yoke__deque_steal(struct yoke__deque *d, void **item);
+
+/* Up to `most` items, the oldest ones, out of a deque whose owner only pushes publicly and steals. How many; 0: empty, or somebody else was faster. */
+int64_t yoke__deque_steal_many(struct yoke__deque *d, void **items, int64_t most);
 
 /* Raises the split of a victim that has not answered. True: something may be public now. */
 bool yoke__deque_raise(struct yoke__deque *d);

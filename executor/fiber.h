@@ -76,9 +76,9 @@ static inline void yoke__fiber_prefetch(const struct yoke__fiber *fiber)
 
 static inline void yoke__fiber_prefetch_frames(const struct yoke__fiber *fiber)
 {
-    enum { FRAMES = 512, LINE = 64 }; /* from a blocking call up to its caller */
+    enum { FRAMES = 640, LINE = 64 }; /* from a blocking call up to the loop */
     __builtin_prefetch(fiber->strand, 1);
-    for (int at = 0; at < FRAMES; at += LINE)
+    for (int at = -LINE; at < FRAMES; at += LINE)
         __builtin_prefetch((const char *)fiber->sp + at, 1);
 }
 

@@ -13,6 +13,8 @@
 #include "park.h"
 #include "run.h"
 #include "runnable.h"
+#include "seat.h"
+#include "walk.h"
 
 enum { LOOK_NS = 100 * 1000, ASK_NS = 50 * 1000, PATIENCE_NS = 900 * 1000 };
 
@@ -43,7 +45,27 @@ static bool any_node(struct yoke__worker *w)
 
 bool yoke__worker_others_wait(struct yoke__worker *w)
 {
-    return yoke__ready_any(&w->ready) || any_node(w);
+    return yoke__ready_any(&w->ready) || any_node(w) || yoke__walk_waits(w->rt);
+}
+
+/* The first fiber that it has woken; NULL: none, or nobody's walk is parked. */
+static struct yoke__fiber *go_on_with_the_walk(struct yoke__worker *w)
+{
+    enum { LOOKS = 200 };
+    for (int i = 0; i < LOOKS && yoke__walk_resumed(w->rt) && !w->searching && !yoke__worker_others_wait(w); i++)
+        yoke__relax(); /* somebody else has it: not idle meanwhile, lest what he wakes is shared out */
+    if (!yoke__walk_waits(w->rt) || !yoke__walk_claim(w->rt))
+        return NULL;
+    yoke__search_end(w); /* it has found something; nobody is idle, so what it wakes stays here */
+    yoke__walk_stretch(w->rt);
+    return yoke__take_woken(w);
+}
+
+/* After a row: those whom a stretch wakes last for so many. */
+static bool walk_is_due(struct yoke__worker *w)
+{
+    enum { ROWS = (YOKE__STRETCH + YOKE__ROW - 1) / YOKE__ROW };
+    return yoke__walk_waits(w->rt) && ++w->walk_rows >= ROWS;
 }
 
 /*
@@ -74,7 +96,7 @@ static void begin_row(struct yoke__worker *w)
 
 bool yoke__turn_of_others_slow(struct yoke__worker *w)
 {
-    if (yoke__deque_any(&w->head.deque) || any_node(w) || look_is_due(w))
+    if (yoke__deque_any(&w->head.deque) || any_node(w) || look_is_due(w) || walk_is_due(w))
         return true;
     begin_row(w);
     return false;
@@ -197,6 +219,11 @@ struct yoke__found yoke__find_here(struct yoke__worker *w)
             w->injected_turn = YOKE__ROW;
             if (look_is_due(w))
                 look_for_events(w);
+            if (walk_is_due(w)) {
+                w->walk_rows = 0;
+                if ((f.fiber = go_on_with_the_walk(w)) != NULL)
+                    return f;
+            }
             if ((f.item = yoke__deque_pop(&w->head.deque)) != NULL)
                 return f;
         }
@@ -212,6 +239,8 @@ struct yoke__found yoke__find_here(struct yoke__worker *w)
     if ((f.fiber = yoke__take_woken(w)) != NULL)
         return f;
     if (!injected_first && (f.node = take_injected(w, false)) != NULL)
+        return f;
+    if ((f.fiber = go_on_with_the_walk(w)) != NULL)
         return f;
     f.item = yoke__deque_pop(&w->head.deque);
     return f;
@@ -379,7 +408,8 @@ struct yoke__found yoke__find_started(struct yoke__worker *w)
 {
     struct yoke__found f = { NULL, NULL, NULL, false };
     bool again;
-    if ((f.node = take_pinned(w, true)) != NULL || (f.fiber = yoke__take_woken(w)) != NULL || (f.node = take_injected(w, true)) != NULL)
+    if ((f.node = take_pinned(w, true)) != NULL || (f.fiber = yoke__take_woken(w)) != NULL || (f.node = take_injected(w, true)) != NULL ||
+        (f.fiber = go_on_with_the_walk(w)) != NULL)
         return f;
     do {
         again = false;

@@ -333,6 +333,8 @@ int yoke__group_finish(struct yoke__group *group, int rc, yoke_group_report *rep
     if (yoke__unlikely(group->tokens != NULL))
         yoke__post_shut(group);
     struct yoke__worker *w = yoke__self();
+    if (w->batch == group)
+        yoke__worker_flush(w); /* what was cancelled on this stack */
     int body = rc;
     rc = yoke__policy_result(strand, group, rc, report);
     if (yoke__unlikely(group->handles != NULL))

@@ -13,6 +13,7 @@
 #include "scope.h"
 #include "task.h"
 #include "wait.h"
+#include "walk.h"
 #include "worker.h"
 
 int yoke__handle_attach(struct yoke__worker *w, struct yoke__group *group, struct yoke__task *task, bool service, yoke_task *out)

@@ -33,6 +33,7 @@
 
 #include "deadlock.h"
 #include "find.h"
+#include "walk.h"
 #include "worker.h"
 
 static void barrier(struct yoke_runtime *rt)
@@ -143,7 +144,7 @@ void yoke__search_end(struct yoke__worker *w)
 static bool anything(struct yoke__worker *w)
 {
     struct yoke_runtime *rt = w->rt;
-    if (yoke__load_acquire(&rt->stopping) != 0 || yoke__injected_for(w) || !yoke__inbox_empty(&w->inbox))
+    if (yoke__load_acquire(&rt->stopping) != 0 || yoke__injected_for(w) || !yoke__inbox_empty(&w->inbox) || yoke__walk_waits(rt))
         return true;
     for (int i = 0; i < rt->nworkers; i++) {
         struct yoke__worker *v = rt->workers[i];

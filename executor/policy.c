@@ -30,6 +30,7 @@
 #include "stop.h"
 #include "task.h"
 #include "wait.h"
+#include "walk.h"
 #include "worker.h"
 
 enum { RECORD_FAILURE = 1, RECORD_NEUTRAL = 2 };
@@ -261,12 +262,13 @@ static bool record_failure(struct yoke_runtime *rt, struct yoke__group *group, s
     return keep;
 }
 
-/* A service that was told to end was cut by nobody else. */
-static void record_cancelled(struct yoke__group *group, bool service)
+void yoke__policy_cut(struct yoke__group *group, bool service)
 {
-    yoke__add_relaxed(&group->cancelled, 1); /* read by the owner after the last child has ended */
+    struct yoke__worker *w = yoke__worker_here();
+    yoke__worker_batch(w, group);
+    w->batch_cancelled++;
     if (service)
-        return;
+        return; /* told to end, and cut by nobody else */
     note_cut(group);
     yoke__stop_count_cut(&group->scope);
 }
@@ -341,7 +343,7 @@ bool yoke__policy_ended(struct yoke__strand *strand, struct yoke__task *task, in
     task->result = rc;
     task->record = neutral ? RECORD_NEUTRAL : 0;
     if (neutral)
-        record_cancelled(group, service);
+        yoke__policy_cut(group, service);
     else if (rc < 0)
         kept = record_failure(yoke__self()->rt, group, task, rc);
     if (!exact)

@@ -25,6 +25,9 @@ void yoke__policy_give_room(struct yoke__group *group);
 /* A post does not wait for room, it takes it. */
 void yoke__policy_take_post(struct yoke__group *group);
 
+/* A child has ended that was cancelled, and leaves no record, as the group is not exact: before it is counted as ended. */
+void yoke__policy_cut(struct yoke__group *group, bool service);
+
 /*
  * A child has ended that failed, or whose group is exact: recorded, policy carried out, before it is counted as ended. `strand` is the
  * child's, with nothing open. `neutral`: it returned -ECANCELED and was cancelled. True: block and `fail` are the group's now.

@@ -41,9 +41,10 @@ static void take_along(struct yoke__ready *victim, struct yoke__ready *own, bool
         return;
     uint32_t tail = yoke__load_relaxed(&own->tail); /* ours while inside */
     if (tail == yoke__load_relaxed(&own->head)) {
-        void *fiber;
-        for (n = n < TAKE_ALONG ? n : TAKE_ALONG; n > 0 && yoke__deque_steal(&victim->public, &fiber) == YOKE__STEAL_GOT; n--)
-            own->ring[tail++ % YOKE__RING] = fiber;
+        void *fibers[TAKE_ALONG];
+        n = yoke__deque_steal_many(&victim->public, fibers, n < TAKE_ALONG ? n : TAKE_ALONG);
+        for (int64_t i = 0; i < n; i++)
+            own->ring[tail++ % YOKE__RING] = fibers[i];
         yoke__store_relaxed(&own->tail, tail); /* published by leaving */
         yoke__ready_expect_first(own, yoke__load_relaxed(&own->head)); /* ours while inside */
     }

@@ -25,9 +25,11 @@ void yoke__worker_flush_slow(struct yoke__worker *w)
     int64_t n = w->batched;
     if (w->batch_spawned > 0)
         yoke__add_relaxed(&group->member_spawned, w->batch_spawned); /* a statistic; ordered by `live` and by what resumes who spawned them */
+    if (w->batch_cancelled > 0)
+        yoke__add_relaxed(&group->cancelled, w->batch_cancelled); /* as above */
     w->batch = NULL;
     w->batched = 0;
-    w->batch_spawned = 0;
+    w->batch_spawned = w->batch_cancelled = 0;
     if (n > 0) {
         struct yoke__fiber *owner = yoke__group_ended(w->rt, group, n);
         if (owner != NULL)
@@ -68,6 +70,7 @@ static void run_service(struct yoke__worker *w, struct yoke__task *task)
     struct yoke__group *group = task->group;
     yoke__worker_flush(w);
     w = call_task(w, task);
+    yoke__worker_flush(w); /* that it was cancelled */
     struct yoke__fiber *owner = yoke__group_service_ended(group);
     if (owner != NULL)
         yoke__ready(w->rt, owner);

@@ -37,10 +37,21 @@ static inline void yoke__worker_batch(struct yoke__worker *w, struct yoke__group
     }
 }
 
-/* From a loop, whose stack becomes a spare. What goes on there may take long, and has nothing to do with the ends counted here. */
+/*
+ * The batch's group cannot end before what goes on on that fiber does, so nobody waits for what is counted here: a task of that group, or a
+ * fork of one. A service is not in `live`, and may wait for it.
+ */
+static inline bool yoke__batch_may_wait(const struct yoke__worker *w, const struct yoke__fiber *fiber)
+{
+    const struct yoke__strand *strand = (const struct yoke__strand *)(const void *)fiber->strand;
+    return strand != NULL && strand->task->group == w->batch && yoke__load_relaxed(&w->batch->serviced) == 0;
+}
+
+/* From a loop, whose stack becomes a spare. What goes on there may take long. */
 static inline void yoke__resume(struct yoke__worker *w, struct yoke__fiber *fiber)
 {
-    yoke__worker_flush(w);
+    if (w->batch != NULL && !yoke__batch_may_wait(w, fiber))
+        yoke__worker_flush_slow(w);
     yoke__switch_to(w, fiber, yoke__spare_hook, NULL);
 }
 

@@ -18,11 +18,6 @@
  * looks at the generation (all seq_cst). So either it sees the new one, or the leaver sees the lock held, waits for it, and finds the
  * pin; if the leaver sees it free after a release, it sees the pin that came before that. (tests/model/stop.c)
  *
- * One walker at a time: cancels to carry out are pushed on runtime.walks (stops, see stop.c, on runtime.stops), and who raises
- * walks_pending from 0 serves them all; so
- * nobody waits for a long walk, and the walker's list link needs one word a scope. The effect of a cancel may so be complete
- * only after the call returned; its mark is set before.
- *
  * Progress: marking and asking are wait-free but for the scope's lock (a few instructions); retiring waits for canceller pins.
  */
 #include "scope.h"
@@ -37,9 +32,8 @@
 #include "stop.h"
 #include "unjoined.h"
 #include "wait.h"
+#include "walk.h"
 #include "worker.h"
-
-#define PIN_SLEEPER 0x80000000u
 
 /* ---- asking ----------------------------------------------------------------------------------------------------------- */
 
@@ -95,14 +89,6 @@ int64_t yoke_deadline(void)
 }
 
 /* ---- marking ---------------------------------------------------------------------------------------------------------- */
-
-static void unpin(struct yoke__scope *scope)
-{
-    uint32_t *pins = &scope->pins;
-    /* release: what the walker did to the scope happens before its reuse; pairs with yoke__scope_retire() */
-    if (yoke__sub_acq_rel(pins, 1) == PIN_SLEEPER + 1)
-        yoke__os_futex_wake(pins, 1); /* the word is type-stable: a late wake is spurious at worst */
-}
 
 bool yoke__scope_mark_locked(struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site, uint64_t task)
 {
@@ -199,97 +185,6 @@ void yoke__scope_deadline(struct yoke_runtime *rt, struct yoke__scope *scope, in
         yoke__timer_arm(&rt->timers, w != NULL ? w->index : rt->nworkers, &scope->timer, deadline, deadline_due);
 }
 
-/* ---- carrying out ----------------------------------------------------------------------------------------------------- */
-
-/* A stop has come to a scope that is marked for it. True: it is cancelled now. */
-static bool cut_on_stop_locked(struct yoke_runtime *rt, struct yoke__scope *scope)
-{
-    if (!yoke__scope_mark_locked(scope, YOKE__CANCEL_STOP, 0, scope->site, 0))
-        return false;
-    unpin(scope); /* the walk has a pin of its own */
-    yoke__add_seq(&rt->epoch, 1); /* after the mark, before anybody in there is woken; pairs with yoke__scope_cancelled() */
-    return true;
-}
-
-/* Only the one walker is here. `scope` is pinned, and cancelled or else only stopping. */
-static void walk(struct yoke_runtime *rt, struct yoke__scope *scope, bool cancelled, struct yoke__roused *roused)
-{
-    scope->work_next = NULL;
-    scope->work_cancelled = cancelled;
-    struct yoke__scope *work = scope;
-    while (work != NULL) {
-        struct yoke__scope *s = work;
-        work = s->work_next;
-        yoke__lock_acquire(&s->lock);
-        cancelled = s->work_cancelled || (s->cancel_on_stop && cut_on_stop_locked(rt, s));
-        for (struct yoke__scope *child = s->children; child != NULL; child = child->sibling) {
-            if (child->shield)
-                continue;
-            yoke__scope_pin(child);
-            child->work_cancelled = cancelled;
-            child->work_next = work;
-            work = child;
-        }
-        if (cancelled)
-            yoke__seats_cancel_locked(rt, s, roused);
-        yoke__lock_release(&s->lock);
-        unpin(s);
-    }
-}
-
-/*
- * Cancels or a stop have been queued by us: the walker of the moment serves them, or else we. What is counted is calls, not what they queued: a
- * walker may take what a call has queued and not yet counted, and by counting that it would count it before the call does; the next one
- * could then raise the number from 0 a second time, while it walks.
- */
-static void serve_walks(struct yoke_runtime *rt)
-{
-    uint32_t calls = 1, before;
-    if (yoke__add_acq_rel(&rt->walks_pending, 1) != 0)
-        return; /* the walker of the moment will see it: it leaves only when all calls are served */
-    struct yoke__roused roused = { NULL, 0 };
-    do {
-        struct yoke__scope *batch = yoke__xchg_acq_rel(&rt->walks, (struct yoke__scope *)NULL); /* pairs with yoke__scope_carry_out() */
-        while (batch != NULL) {
-            struct yoke__scope *next = batch->walk_next;
-            walk(rt, batch, true, &roused);
-            batch = next;
-        }
-        batch = yoke__xchg_acq_rel(&rt->stops, (struct yoke__scope *)NULL); /* pairs with yoke__scope_carry_out_stop() */
-        while (batch != NULL) {
-            struct yoke__scope *next = batch->stop.next;
-            walk(rt, batch, false, &roused);
-            batch = next;
-        }
-        yoke__roused_ready(rt, &roused);
-        before = yoke__sub_acq_rel(&rt->walks_pending, calls); /* acquire: what those who have come meanwhile have queued */
-    } while ((calls = before - calls) != 0);
-}
-
-void yoke__scope_carry_out(struct yoke_runtime *rt, struct yoke__scope *first)
-{
-    if (first == NULL)
-        return;
-    struct yoke__scope *last = first;
-    while (last->walk_next != NULL)
-        last = last->walk_next;
-    yoke__add_seq(&rt->epoch, 1); /* after the mark, before the walk; pairs with yoke__scope_cancelled() */
-    struct yoke__scope *head = yoke__load_relaxed(&rt->walks);
-    do
-        last->walk_next = head;
-    while (!yoke__cas_acq_rel(&rt->walks, &head, first)); /* pairs with serve_walks() */
-    serve_walks(rt);
-}
-
-void yoke__scope_carry_out_stop(struct yoke_runtime *rt, struct yoke__scope *scope)
-{
-    struct yoke__scope *head = yoke__load_relaxed(&rt->stops);
-    do
-        scope->stop.next = head;
-    while (!yoke__cas_acq_rel(&rt->stops, &head, scope)); /* pairs with serve_walks() */
-    serve_walks(rt);
-}
-
 /* ---- registering ------------------------------------------------------------------------------------------------------ */
 
 static void link_to_parent(struct yoke__scope *scope)
@@ -365,21 +260,6 @@ void yoke__scope_enter(struct yoke__worker *w, struct yoke__strand *strand, stru
     yoke__strand_set_scope(w, strand, &scope->head);
 }
 
-/* Until nobody looks at the scope any more. */
-static void await_pins(struct yoke__scope *scope)
-{
-    uint32_t pins = yoke__load_acquire(&scope->pins); /* pairs with unpin() */
-    while ((pins & ~PIN_SLEEPER) != 0) {
-        if ((pins & PIN_SLEEPER) == 0) {
-            if (!yoke__cas_acq_rel(&scope->pins, &pins, pins | PIN_SLEEPER))
-                continue;
-            pins |= PIN_SLEEPER;
-        }
-        yoke__os_futex_wait(&scope->pins, pins, UINT64_MAX);
-        pins = yoke__load_acquire(&scope->pins);
-    }
-}
-
 void yoke__scope_retire(struct yoke_runtime *rt, struct yoke__scope *scope)
 {
     if (scope->deadline != YOKE_NEVER)
@@ -388,13 +268,12 @@ void yoke__scope_retire(struct yoke_runtime *rt, struct yoke__scope *scope)
     yoke__lock_let_pass(&scope->lock);
     if (scope->linked && scope->parent != NULL)
         unlink_from_parent(scope);
-    await_pins(scope);
+    yoke__walk_let_pass(rt, scope);
     if (yoke__unlikely(scope->stopping)) { /* no longer changed: the generation was */
         yoke__stop_disarm(scope);          /* nobody arms any more: who did held a pin */
-        await_pins(scope);                 /* of timers that have fired */
+        yoke__walk_let_pass(rt, scope);                 /* of timers that have fired */
     }
     yoke__store_relaxed(&scope->pins, 0); /* nobody else is left */
-    (void)rt;
     if (!yoke__seats_retire(scope) || scope->children != NULL)
         yoke__panic("scope %s left with somebody blocked inside", scope->name != NULL ? scope->name : "?");
 }

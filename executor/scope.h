@@ -68,12 +68,6 @@ static inline void yoke__scope_pin(struct yoke__scope *scope)
 int yoke__scope_cancel_handle(struct yoke_runtime *rt, struct yoke__scope *scope, uint64_t generation, enum yoke__cancel kind, int reason,
                               const yoke_site *site);
 
-/* Carries out cancels that were marked and pinned: wakes all who block inside. Any thread, no lock held. */
-void yoke__scope_carry_out(struct yoke_runtime *rt, struct yoke__scope *first);
-
-/* The same for a stop, marked and pinned: cancels what is marked cancel_on_stop inside. */
-void yoke__scope_carry_out_stop(struct yoke_runtime *rt, struct yoke__scope *scope);
-
 /* Closes what is open above `until`, innermost first, with a report each. True: a group was among them. */
 bool yoke__scope_unwind(struct yoke__strand *strand, struct yoke__scope *until, const char *why);
 

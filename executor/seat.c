@@ -8,6 +8,7 @@
 
 #define LOOKED_AT ((uintptr_t)1)
 #define ALL_TAKEN (((uint64_t)1 << YOKE__SEATS) - 1)
+#define UNSORTED ((uint64_t)1 << 63) /* in `taken`: it may be full though it is not among those */
 
 /* ---- the strand's side -------------------------------------------------------------------------------------------------- */
 
@@ -30,8 +31,10 @@ void yoke__seat_rise(struct yoke__seat *seat, struct yoke__wait *wait)
 void yoke__fiber_prefetch_seat(const struct yoke__fiber *fiber)
 {
     const struct yoke__strand *strand = (const void *)fiber->strand;
-    if (strand != NULL)
+    if (strand != NULL) {
         __builtin_prefetch(strand->seat, 1);
+        __builtin_prefetch(strand->task, 1); /* for its end */
+    }
 }
 
 /* ---- lookers ------------------------------------------------------------------------------------------------------------ */
@@ -68,7 +71,7 @@ static void unlink_block(struct yoke__seats *block)
         block->next->back = block->back;
 }
 
-/* Where it belongs unless a canceller has yet to visit it. */
+/* Where it belongs unless a canceller has yet to visit it. An unsorted one is never full. */
 static void sort_block(struct yoke__scope *scope, struct yoke__seats *block)
 {
     bool full = yoke__load_relaxed(&block->taken) == ALL_TAKEN; /* if it is not any more, who vacated a seat comes for the lock */
@@ -90,11 +93,23 @@ static struct yoke__seats *new_block(struct yoke__worker *w, struct yoke__scope 
     return block;
 }
 
+/* What a canceller has left unsorted is sorted now. */
+static struct yoke__seats *first_with_room_locked(struct yoke__scope *scope)
+{
+    struct yoke__seats *block;
+    while ((block = scope->seats) != NULL && (yoke__load_relaxed(&block->taken) & UNSORTED) != 0) {
+        unlink_block(block);
+        yoke__and_acq_rel(&block->taken, ~UNSORTED); /* who vacates a seat of a full one comes for the lock from now on */
+        sort_block(scope, block);
+    }
+    return block;
+}
+
 struct yoke__seat *yoke__seat_take(struct yoke__worker *w, struct yoke__strand *strand, struct yoke__scope *scope)
 {
     yoke__seat_vacate(strand);
     yoke__lock_acquire(&scope->lock);
-    struct yoke__seats *block = scope->seats;
+    struct yoke__seats *block = first_with_room_locked(scope);
     if (block == NULL) {
         yoke__lock_release(&scope->lock);
         block = new_block(w, scope);
@@ -135,12 +150,6 @@ void yoke__seat_vacate_slow(struct yoke__strand *strand)
 }
 
 /* ---- cancelling ----------------------------------------------------------------------------------------------------------- */
-
-#ifdef YOKE_SHRUNKEN
-enum { READY_AT = 4 };
-#else
-enum { READY_AT = 256 };
-#endif
 
 void yoke__roused_ready(struct yoke_runtime *rt, struct yoke__roused *roused)
 {
@@ -189,9 +198,22 @@ static void fire_block_locked(struct yoke__seats *block, struct yoke__roused *ro
             fire_locked(&block->at[i].seat, wait[i], roused);
 }
 
-void yoke__seats_cancel_locked(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__roused *roused)
+bool yoke__seats_cancel_rest_locked(struct yoke__scope *scope, struct yoke__roused *roused)
 {
-    struct yoke__seats *unvisited = NULL, *block;
+    struct yoke__seats *block;
+    while ((block = scope->unvisited) != NULL && roused->n < YOKE__STRETCH) {
+        fire_block_locked(block, roused);
+        unlink_block(block);
+        block->unvisited = false;
+        yoke__or_relaxed(&block->taken, UNSORTED); /* under the lock; those who sat there come to their ends, and need not come for it */
+        link_block(&scope->seats, block);
+    }
+    return block != NULL;
+}
+
+bool yoke__seats_cancel_locked(struct yoke__scope *scope, struct yoke__roused *roused)
+{
+    struct yoke__seats *block;
     struct yoke__wait *owners = yoke__seat_hold_locked(&scope->seat);
     if (owners != NULL)
         fire_locked(&scope->seat, owners, roused);
@@ -199,19 +221,9 @@ void yoke__seats_cancel_locked(struct yoke_runtime *rt, struct yoke__scope *scop
         while ((block = list == 0 ? scope->seats : scope->full_seats) != NULL) {
             unlink_block(block);
             block->unvisited = true;
-            link_block(&unvisited, block);
+            link_block(&scope->unvisited, block);
         }
-    while ((block = unvisited) != NULL) {
-        fire_block_locked(block, roused);
-        unlink_block(block);
-        block->unvisited = false;
-        sort_block(scope, block);
-        if (roused->n >= READY_AT) {
-            yoke__lock_release(&scope->lock);
-            yoke__roused_ready(rt, roused);
-            yoke__lock_acquire(&scope->lock);
-        }
-    }
+    return yoke__seats_cancel_rest_locked(scope, roused);
 }
 
 /* ---- for the dump ----------------------------------------------------------------------------------------------------------- */
@@ -228,8 +240,9 @@ static void show_seat(struct yoke__seat *seat, void (*show)(void *ctx, const str
 void yoke__seats_show_locked(struct yoke__scope *scope, void (*show)(void *ctx, const struct yoke__wait *wait), void *ctx)
 {
     show_seat(&scope->seat, show, ctx);
-    for (int list = 0; list < 2; list++)
-        for (struct yoke__seats *block = list == 0 ? scope->full_seats : scope->seats; block != NULL; block = block->next)
+    struct yoke__seats *const lists[] = { scope->full_seats, scope->seats, scope->unvisited };
+    for (int list = 0; list < 3; list++)
+        for (struct yoke__seats *block = lists[list]; block != NULL; block = block->next)
             for (int i = 0; i < YOKE__SEATS; i++)
                 show_seat(&block->at[i].seat, show, ctx);
 }
@@ -238,10 +251,10 @@ bool yoke__seats_retire_slow(struct yoke__scope *scope)
 {
     struct yoke__worker *w = yoke__self();
     struct yoke__seats *block;
-    bool nobody = scope->seat.wait == 0 && scope->full_seats == NULL;
+    bool nobody = scope->seat.wait == 0 && scope->full_seats == NULL && scope->unvisited == NULL;
     while ((block = scope->seats) != NULL) {
         scope->seats = block->next;
-        nobody = nobody && block->taken == 0;
+        nobody = nobody && (block->taken & ALL_TAKEN) == 0;
         yoke__block_put(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_SEATS, block);
     }
     return nobody;

@@ -19,7 +19,9 @@
  *
  * Blocks of seats belong to their scope until it is retired; they lie in one of three lists, under the scope's lock: those that may have room, those
  * that have none, and those that a canceller has yet to visit. A seat is taken under the lock and vacated without it, but for the one who
- * vacates a seat of a full block: that one moves the block.
+ * vacates a seat of a full block: that one moves the block. Blocks that a canceller has visited are unsorted, by a bit in the word that says who
+ * sits there: all who do come to their ends now, and none of them finds it full, or comes for the lock, which the canceller needs. Who takes a
+ * seat sorts them.
  *
  * Progress: sitting is wait-free; rising waits for a looker only.
  */
@@ -70,11 +72,19 @@ struct yoke__roused {
 };
 void yoke__roused_ready(struct yoke_runtime *rt, struct yoke__roused *roused);
 
+/* So many, about, before a canceller makes them ready: they are in the caches then. */
+#ifdef YOKE_SHRUNKEN
+enum { YOKE__STRETCH = 4 };
+#else
+enum { YOKE__STRETCH = 256 };
+#endif
+
 /*
- * Fires all waits of the scope, which is cancelled and locked. Whoever sits down later sees the cancel himself. When many have
- * come together they are made ready, while they are in the caches; the lock is given up meanwhile.
+ * Fires the waits of the scope, which is cancelled and locked, until a stretch of them has come together. Whoever sits down later sees the cancel
+ * himself. True: some have yet to be visited, by the second one, with the lock given up meanwhile.
  */
-void yoke__seats_cancel_locked(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__roused *roused);
+bool yoke__seats_cancel_locked(struct yoke__scope *scope, struct yoke__roused *roused);
+bool yoke__seats_cancel_rest_locked(struct yoke__scope *scope, struct yoke__roused *roused);
 
 /* For each wait, held. */
 void yoke__seats_show_locked(struct yoke__scope *scope, void (*show)(void *ctx, const struct yoke__wait *wait), void *ctx);
@@ -83,7 +93,7 @@ void yoke__seats_show_locked(struct yoke__scope *scope, void (*show)(void *ctx, 
 bool yoke__seats_retire_slow(struct yoke__scope *scope);
 static inline bool yoke__seats_retire(struct yoke__scope *scope)
 {
-    return yoke__likely(scope->seats == NULL && scope->full_seats == NULL) ? scope->seat.wait == 0 : yoke__seats_retire_slow(scope);
+    return yoke__likely(scope->seats == NULL && scope->full_seats == NULL && scope->unvisited == NULL) ? scope->seat.wait == 0 : yoke__seats_retire_slow(scope);
 }
 
 #endif

@@ -11,6 +11,7 @@
 #include "large.h"
 #include "scope.h"
 #include "stop.h"
+#include "walk.h"
 #include "worker.h"
 
 enum { SLICE_NS = 100 * 1000, TICK_NS = 600 * 1000, GRACE_NS = 600 * 1000 };

@@ -32,6 +32,7 @@
 #include "report.h"
 #include "runtime.h"
 #include "scope.h"
+#include "walk.h"
 #include "worker.h"
 
 /* ---- asking ----------------------------------------------------------------------------------------------------------- */

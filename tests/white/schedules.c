@@ -35,6 +35,7 @@ static void step(void);
 #define yoke__deque_answer explored_answer
 #define yoke__deque_pop_slow explored_pop_slow
 #define yoke__deque_steal explored_steal
+#define yoke__deque_steal_many explored_steal_many
 #define yoke__deque_raise explored_raise
 #include "../../executor/deque.c"
 
@@ -120,12 +121,41 @@ static void rob(void)
     }
 }
 
+/* As a queue: its owner pushes publicly, and takes at the top like everybody else, one or many. */
+static bool queue;
+
+static void take_from_queue(void)
+{
+    enum { MOST = 5 };
+    void *items[MOST];
+    int64_t n = explored_steal_many(&deque, items, 1 + (int64_t)(next_random(&random_state) % MOST));
+    if (n == 0)
+        n = explored_steal(&deque, items) == YOKE__STEAL_GOT;
+    for (int64_t i = 0; i < n; i++)
+        take(items[i]);
+}
+
+static void own_queue(void)
+{
+    for (int i = 0; i < steps && wrong == 0; i++)
+        if (pushed < ITEMS && next_random(&random_state) % 3 != 0)
+            yoke__deque_push_public(&deque, next_item());
+        else
+            take_from_queue();
+}
+
+static void rob_queue(void)
+{
+    for (int i = 0; i < steps && wrong == 0; i++)
+        take_from_queue();
+}
+
 static void enter(int thread)
 {
     if (thread == 0)
-        own();
+        (queue ? own_queue : own)();
     else
-        rob();
+        (queue ? rob_queue : rob)();
     ended[thread] = 1;
     current = -1;
     setcontext(&scheduler);
@@ -170,10 +200,10 @@ static int explore(uint64_t from)
     return wrong;
 }
 
-static void no_schedule_takes_an_item_twice_or_loses_it(void **state)
+static void search(bool as_queue)
 {
-    (void)state;
     uint64_t from = seed();
+    queue = as_queue;
     for (int n = repetitions(50000); n > 0; n--, from++) {
         int what = explore(from);
         if (what != 0)
@@ -181,8 +211,23 @@ static void no_schedule_takes_an_item_twice_or_loses_it(void **state)
     }
 }
 
+static void no_schedule_takes_an_item_twice_or_loses_it(void **state)
+{
+    (void)state;
+    search(false);
+}
+
+static void no_schedule_of_a_queue_does_where_many_are_taken_at_once(void **state)
+{
+    (void)state;
+    search(true);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(no_schedule_takes_an_item_twice_or_loses_it) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_schedule_takes_an_item_twice_or_loses_it),
+        cmocka_unit_test(no_schedule_of_a_queue_does_where_many_are_taken_at_once),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

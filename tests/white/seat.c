@@ -11,6 +11,7 @@
 #include "scope.h"
 #include "seat.h"
 #include "wait.h"
+#include "walk.h"
 #include "worker.h"
 
 /* Moments inside, for others to come in. */
@@ -72,6 +73,18 @@ static void let_others(void)
     check_int(yoke__worker_yield(yoke__self()), 0);
 }
 
+/* Is the rest of a cancel left to workers? There is none but us. */
+static bool walk_waits(void)
+{
+    return yoke__walk_waits(yoke__self()->rt);
+}
+
+static void walk_to_the_end(void)
+{
+    while (yoke__walk_claim(yoke__self()->rt))
+        yoke__walk_stretch(yoke__self()->rt);
+}
+
 static void await(int *counter, int n)
 {
     while (load(counter) != n)
@@ -123,7 +136,7 @@ static int occupied(const struct yoke__seats *list)
 {
     int n = 0;
     for (; list != NULL; list = list->next)
-        n += __builtin_popcountll(list->taken);
+        n += __builtin_popcountll(list->taken & ALL_TAKEN);
     return n;
 }
 
@@ -198,7 +211,11 @@ static int fill_and_empty(void *arg)
     admit(9, 16); /* and all of them serve again */
     check_lists(house, 1, 2);
     check_int(yoke_group_cancel(g, 0), 0);
-    check_lists(house, 1, 2); /* told to go; seats are vacated at a strand's end */
+    check(walk_waits());
+    check_int(length(house->unvisited), 1);
+    walk_to_the_end();
+    check_lists(house, 3, 0); /* told to go; seats are vacated at a strand's end, and all will be: nobody sorts */
+    check_int(occupied(house->seats), 7);
     check_int(yoke_group_close(g, 0), 0);
     for (int i = 0; i < 16; i++)
         check_int(guests[i].rc, i < 9 ? YOKE__FIRE_DONE : YOKE__FIRE_CANCEL);
@@ -348,27 +365,16 @@ static void a_cancel_comes_while_a_seat_is_vacated(void **state)
 }
 
 /*
- * The canceller has woken some, and is about to take the lock again. Out of a block that it has not visited, or has, somebody goes meanwhile;
- * somebody else, who asked before the cancel, comes.
+ * The canceller has woken some, and left the rest to workers. Out of a block that was not visited, or was, somebody goes meanwhile; somebody
+ * else, who asked before the cancel, comes.
  */
 static int leaver;
-static bool newcomer_waits, interrupted;
+static bool newcomer_waits;
 
 static int hold_newcomer(void)
 {
     newcomer_waits = true;
     while (newcomer_waits)
-        let_others();
-    return 0;
-}
-
-static int interrupt(void)
-{
-    struct yoke__seats *block = guests[leaver].seat->block;
-    uint64_t taken = block->taken;
-    interrupted = true;
-    newcomer_waits = false;
-    while (block->taken == taken || !guests[GUESTS - 1].gone)
         let_others();
     return 0;
 }
@@ -382,14 +388,23 @@ static int cancel_in_stretches(void *arg)
     struct guest *late = &guests[GUESTS - 1];
     *late = (struct guest){ .rc = 1 };
     in_lock = hold_newcomer;
-    newcomer_waits = interrupted = false;
+    newcomer_waits = false;
     check_int(yoke_spawn_ptr(g, stay, late), 0);
     while (!newcomer_waits)
         let_others();
-    wake(&guests[leaver]);
-    in_lock = interrupt;
+    struct yoke__seats *block = guests[leaver].seat->block;
+    uint64_t seat = (uint64_t)1 << leaver % YOKE__SEATS;
+    check((block->taken & seat) != 0);
+    wake(&guests[leaver]); /* before those whom the cancel wakes */
     check_int(yoke_group_cancel(g, 0), 0);
-    check(interrupted);
+    check(walk_waits());
+    newcomer_waits = false;
+    while ((block->taken & seat) != 0 || !late->gone) {
+        yoke__self()->walk_rows = UINT32_MAX; /* its turn is after the next row */
+        let_others();
+    }
+    check(walk_waits());
+    walk_to_the_end();
     check_int(late->rc, -ECANCELED);
     check_int(yoke_group_close(g, 0), 0);
     for (int i = 0; i < full_ones * YOKE__SEATS; i++)
@@ -400,7 +415,7 @@ static int cancel_in_stretches(void *arg)
 static void seats_are_taken_and_vacated_while_a_canceller_pauses(void **state)
 {
     (void)state;
-    for (int full_ones = 2; full_ones <= 5; full_ones++)
+    for (int full_ones = 3; full_ones <= 6; full_ones++)
         for (leaver = 0; leaver < full_ones * YOKE__SEATS; leaver++)
             assert_int_equal(run(1, cancel_in_stretches, &full_ones), 0);
 }

@@ -1,0 +1,361 @@
+/*
+ * Walks by stretches (executor/walk.c), a stretch being four: what is left to workers is gone on with, whatever else they have to do; by who leaves a
+ * scope that it has pinned, and by who would have left it to workers while somebody leaves; and it hides nobody meanwhile. In each of these
+ * tests who is forgotten sleeps for ever.
+ */
+#include "sync.h"
+
+#include "scope.h"
+#include "seat.h"
+#include "stop.h"
+#include "wait.h"
+#include "worker.h"
+
+static void (*waking)(void);  /* the walker, holding no lock, before it leaves the rest to workers */
+static void (*sleeping)(void); /* who leaves, before he sleeps */
+
+static void ready_here(struct yoke_runtime *rt, struct yoke__roused *roused)
+{
+    void (*what)(void) = __atomic_exchange_n(&waking, NULL, __ATOMIC_SEQ_CST);
+    if (what != NULL)
+        what();
+    yoke__roused_ready(rt, roused);
+}
+
+static void sleep_here(uint32_t *pins, uint32_t seen)
+{
+    if (load(&sleeping) != NULL)
+        load(&sleeping)();
+    yoke__os_futex_wait(pins, seen, UINT64_MAX);
+}
+
+#define yoke__roused_ready ready_here
+#define yoke__os_futex_wait(word, seen, until) sleep_here((word), (seen))
+#include "../../executor/walk.c"
+#undef yoke__roused_ready
+#undef yoke__os_futex_wait
+
+enum { SLEEPERS = 40 };
+static int asleep, cut;
+
+static struct yoke_runtime *here(void)
+{
+    return yoke__self()->rt;
+}
+
+static int sleep_long(void *arg)
+{
+    (void)arg;
+    add(&asleep, 1);
+    int rc = yoke_sleep_until(YOKE_NEVER);
+    if (rc == -ECANCELED)
+        add(&cut, 1);
+    return rc;
+}
+
+static int sleep_in_a_scope(void *arg)
+{
+    YOKE_SCOPE(own);
+    return yoke_scope_close(own, sleep_long(arg));
+}
+
+/* All of them blocked. */
+static void put_to_sleep(yoke_group g, yoke_fn fn)
+{
+    store(&asleep, 0);
+    store(&cut, 0);
+    for (int i = 0; i < SLEEPERS; i++)
+        check_int(yoke_spawn_ptr(g, fn, NULL), 0);
+    while (load(&asleep) < SLEEPERS)
+        check_int(yoke_sleep(YOKE_US(100)), 0);
+    check_int(yoke_sleep(YOKE_MS(5)), 0);
+}
+
+static void count_wait(void *ctx, const struct yoke__wait *wait)
+{
+    *(int *)ctx += wait->state == YOKE__WAIT_PARKED;
+}
+
+static int asleep_in(void *scope)
+{
+    struct yoke__scope *s = scope;
+    int n = 0;
+    yoke__lock_acquire(&s->lock);
+    yoke__seats_show_locked(s, count_wait, &n);
+    yoke__lock_release(&s->lock);
+    return n;
+}
+
+/* ---- a stretch ---------------------------------------------------------------------------------------------------------- */
+
+static int cancel_and_look(void *arg)
+{
+    bool stop = *(bool *)arg;
+    YOKE_SCOPE(outer, .grace = YOKE_NEVER);
+    YOKE_GROUP(g, .cancel_on_stop = true);
+    put_to_sleep(g, sleep_long);
+    check_int(asleep_in(g.block), SLEEPERS);
+    check_int(stop ? yoke_scope_stop(outer) : yoke_group_cancel(g, 0), 0);
+    int left = asleep_in(g.block); /* those not yet visited are still shown */
+    check(left <= SLEEPERS - YOKE__STRETCH && left > SLEEPERS - YOKE__STRETCH - YOKE__SEATS);
+    check_int(here()->walks_pending, 1);
+    check(yoke__walk_waits(here()));
+    check_int(load(&cut), 0);
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(load(&cut), SLEEPERS);
+    check_int(here()->walks_pending, 0);
+    check(!yoke__walk_waits(here()) && !yoke__walk_resumed(here()));
+    return yoke_scope_close(outer, 0);
+}
+
+static void a_stretch_is_woken_and_the_rest_left_to_workers(void **state)
+{
+    (void)state;
+    for (int stop = 0; stop < 2; stop++)
+        assert_int_equal(run(1, cancel_and_look, &(bool){ stop != 0 }), 0);
+}
+
+/* ---- who goes on with it -------------------------------------------------------------------------------------------------- */
+
+static int yield_until_all_are_cut(void *arg)
+{
+    (void)arg;
+    while (load(&cut) < SLEEPERS)
+        check_int(yoke_yield(), 0);
+    return 0;
+}
+
+static int cancel_beside_yields(void *arg)
+{
+    (void)arg;
+    YOKE_GROUP(busy);
+    YOKE_GROUP(g);
+    put_to_sleep(g, sleep_long);
+    for (int i = 0; i < 3; i++)
+        check_int(yoke_spawn_ptr(busy, yield_until_all_are_cut, NULL), 0);
+    check_int(yoke_yield(), 0);
+    check_int(yoke_group_cancel(g, 0), 0);
+    check_int(yoke_group_close(g, 0), 0);
+    return yoke_group_close(busy, 0);
+}
+
+static void who_always_has_woken_fibers_goes_on_with_it(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, cancel_beside_yields, NULL), 0);
+}
+
+static yoke_group chain;
+
+static int spawn_until_all_are_cut(void *arg)
+{
+    return load(&cut) < SLEEPERS ? yoke_spawn_ptr(chain, spawn_until_all_are_cut, arg) : 0;
+}
+
+static int cancel_beside_tasks(void *arg)
+{
+    (void)arg;
+    YOKE_GROUP(busy);
+    YOKE_GROUP(g);
+    put_to_sleep(g, sleep_long);
+    chain = busy;
+    check_int(yoke_group_cancel(g, 0), 0);
+    check_int(yoke_spawn_ptr(busy, spawn_until_all_are_cut, NULL), 0);
+    check_int(yoke_group_close(g, 0), 0);
+    return yoke_group_close(busy, 0);
+}
+
+static void who_always_has_tasks_goes_on_with_it(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, cancel_beside_tasks, NULL), 0);
+}
+
+static int cancel_and_compute(void *arg)
+{
+    (void)arg;
+    for (int i = repetitions(50); i > 0; i--) {
+        YOKE_GROUP(g);
+        put_to_sleep(g, sleep_long);
+        check_int(yoke_group_cancel(g, 0), 0);
+        while (load(&cut) < SLEEPERS)
+            sched_yield(); /* the thread's: this worker does nothing else */
+        check_int(yoke_group_close(g, 0), 0);
+    }
+    return 0;
+}
+
+static void a_sleeping_worker_is_woken_for_it(void **state)
+{
+    (void)state;
+    assert_int_equal(run(2, cancel_and_compute, NULL), 0);
+}
+
+/* ---- leaving ---------------------------------------------------------------------------------------------------------------- */
+
+/* The scope opened last is visited last. */
+static void open_pinned(yoke_scope scope)
+{
+    struct yoke__scope *own = scope.block;
+    check_int(yoke_sleep(YOKE_MS(1)), 0); /* links it */
+    check(own->linked);
+}
+
+static int leave_what_is_yet_to_be_visited(void *arg)
+{
+    (void)arg;
+    YOKE_GROUP(g);
+    put_to_sleep(g, sleep_in_a_scope);
+    YOKE_SCOPE(own);
+    struct yoke__scope *scope = own.block;
+    open_pinned(own);
+    check_int(yoke_group_cancel(g, 0), 0);
+    check(yoke__walk_waits(here()));
+    check_int(scope->pins, 1);
+    check_int(yoke_scope_close(own, 0), 0); /* by the only worker */
+    check_int(scope->pins, 0);
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(load(&cut), SLEEPERS);
+    return 0;
+}
+
+static void who_leaves_goes_on_with_it(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, leave_what_is_yet_to_be_visited, NULL), 0);
+}
+
+static struct yoke__scope *cancelled;
+static struct yoke_runtime *runtime;
+static int walker_pauses, leaver_sleeps;
+
+static void pause_until_somebody_leaves(void)
+{
+    store(&walker_pauses, 1);
+    while (load(&leaver_sleeps) == 0)
+        sched_yield();
+    for (int i = 0; i < 200; i++)
+        sched_yield(); /* he is about to; by now he does */
+}
+
+static void tell_the_walker(void)
+{
+    store(&leaver_sleeps, 1);
+}
+
+static void *cancel_from_outside(void *arg)
+{
+    (void)arg;
+    yoke__scope_cancel(runtime, cancelled, YOKE__CANCEL_ASKED, 0, NULL);
+    return NULL;
+}
+
+static int leave_while_another_thread_walks(void *arg)
+{
+    (void)arg;
+    pthread_t thread;
+    YOKE_GROUP(g);
+    put_to_sleep(g, sleep_in_a_scope);
+    YOKE_SCOPE(own);
+    open_pinned(own);
+    runtime = here();
+    cancelled = g.block;
+    store(&walker_pauses, 0);
+    store(&leaver_sleeps, 0);
+    store(&waking, pause_until_somebody_leaves);
+    store(&sleeping, tell_the_walker);
+    check_int(pthread_create(&thread, NULL, cancel_from_outside, NULL), 0);
+    while (load(&walker_pauses) == 0)
+        sched_yield();
+    check_int(yoke_scope_close(own, 0), 0); /* nobody is left to whom the walker could leave the rest */
+    check_int(load(&leaver_sleeps), 1);
+    check_int(pthread_join(thread, NULL), 0);
+    store(&sleeping, NULL);
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(load(&cut), SLEEPERS);
+    return 0;
+}
+
+static void while_somebody_leaves_the_walker_goes_on_himself(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, leave_while_another_thread_walks, NULL), 0);
+}
+
+/* ---- a crowd ---------------------------------------------------------------------------------------------------------------- */
+
+struct party {
+    uint64_t random;
+    int depth;
+};
+
+static int nest(void *arg);
+
+/* A tree of groups and scopes, some of which end by themselves while they are cancelled. */
+static int branch(uint64_t r, int depth)
+{
+    YOKE_GROUP(g);
+    YOKE_SCOPE(s);
+    int rc = 0;
+    for (uint64_t n = 1 + next_random(&r) % 6; n > 0 && rc == 0; n--)
+        rc = yoke_spawn(g, nest, struct party, .random = next_random(&r), .depth = depth - 1);
+    if (rc == 0 && next_random(&r) % 4 == 0)
+        rc = yoke_sleep((int64_t)(next_random(&r) % 50000));
+    if (next_random(&r) % 3 == 0)
+        check_int(yoke_group_cancel(g, 0), 0);
+    rc = yoke_scope_close(s, rc);
+    return yoke_group_close(g, rc);
+}
+
+static int nest(void *arg)
+{
+    struct party *me = arg;
+    uint64_t r = me->random;
+    if (me->depth > 0)
+        return branch(r, me->depth);
+    YOKE_SCOPE(own);
+    int rc = next_random(&r) % 2 ? yoke_sleep((int64_t)(next_random(&r) % 100000)) : yoke_sleep_until(YOKE_NEVER);
+    if (next_random(&r) % 4 == 0)
+        check(yoke_yield() == 0 || yoke_cancelled());
+    return yoke_scope_close(own, rc);
+}
+
+static int cancel_a_forest(void *arg)
+{
+    (void)arg;
+    uint64_t r = fresh();
+    for (int i = 0; i < 10; i++) {
+        YOKE_GROUP(g);
+        for (int trees = 0; trees < 6; trees++)
+            check_int(yoke_spawn(g, nest, struct party, .random = next_random(&r), .depth = 3), 0);
+        check_int(yoke_group_set_deadline(g, yoke_after((int64_t)(next_random(&r) % 300000))), 0); /* the service thread walks */
+        int rc = yoke_sleep((int64_t)(next_random(&r) % 300000));
+        check(rc == 0 || rc == -ECANCELED);
+        check_int(yoke_group_cancel(g, 0), 0);
+        rc = yoke_group_close(g, 0);
+        check(rc == 0 || rc == -ETIMEDOUT);
+    }
+    return 0;
+}
+
+static void in_a_crowd_nobody_is_forgotten(void **state)
+{
+    (void)state;
+    for (int i = repetitions(20); i > 0; i--)
+        for (int workers = 1; workers <= 4; workers++)
+            assert_int_equal(run(workers, cancel_a_forest, NULL), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stretch_is_woken_and_the_rest_left_to_workers),
+        cmocka_unit_test(who_always_has_woken_fibers_goes_on_with_it),
+        cmocka_unit_test(who_always_has_tasks_goes_on_with_it),
+        cmocka_unit_test(a_sleeping_worker_is_woken_for_it),
+        cmocka_unit_test(who_leaves_goes_on_with_it),
+        cmocka_unit_test(while_somebody_leaves_the_walker_goes_on_himself),
+        cmocka_unit_test(in_a_crowd_nobody_is_forgotten),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
