@@ -68,7 +68,7 @@ bool yoke__fiber_destroy(struct yoke__stack_pool *pool, struct yoke__fiber *fibe
 /* Wraps the calling thread's own stack, which is not freed with it. */
 void yoke__fiber_adopt_thread(struct yoke__fiber *fiber);
 
-/* Hints. The second one reads the descriptor, the third one the strand. */
+/* Hints. The second one reads the descriptor, the third one the strand; that fetches the task too. */
 static inline void yoke__fiber_prefetch(const struct yoke__fiber *fiber)
 {
     __builtin_prefetch(fiber, 1);
@@ -76,10 +76,11 @@ static inline void yoke__fiber_prefetch(const struct yoke__fiber *fiber)
 
 static inline void yoke__fiber_prefetch_frames(const struct yoke__fiber *fiber)
 {
-    enum { FRAMES = 640, LINE = 64 }; /* from a blocking call up to the loop */
+    enum { BELOW = 64, ABOVE = 640, LINE = 64 }; /* from a blocking call up to the loop, and what the way back there calls */
+    uintptr_t sp = (uintptr_t)fiber->sp;
     __builtin_prefetch(fiber->strand, 1);
-    for (int at = -LINE; at < FRAMES; at += LINE)
-        __builtin_prefetch((const char *)fiber->sp + at, 1);
+    for (uintptr_t at = sp - BELOW; at < sp + ABOVE; at += LINE)
+        __builtin_prefetch((const void *)at, 1);
 }
 
 void yoke__fiber_prefetch_seat(const struct yoke__fiber *fiber); /* seat.c */

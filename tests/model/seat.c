@@ -1,7 +1,7 @@
 /*
  * The seats of executor/seat.c in small, in plain C11 and pthreads: a strand that sits down, rises, and whose frame then goes; a source that wakes
- * it; a cancel, carried out by whoever walks at the moment, as in scope.c; a looker. And the blocks: a seat vacated out of a full block, taken by
- * another, while a canceller has the blocks in a list of its own, and gives the lock up in between.
+ * it; a cancel, carried out by whoever walks at the moment, as in walk.c; a looker. And the blocks: a seat vacated out of a full block, taken by
+ * another, while a canceller has the blocks in a list of its own, gives the lock up in between, and leaves them unsorted.
  *
  * Invariants: of the sources one wins, and the strand goes on once; who sat down and is cancelled does not sleep for ever; nobody
  * touches the wait of a strand that has gone on; one walks at a time, and no queued cancel is left; a block that has room is found, and one
@@ -27,6 +27,8 @@
  *  14 hands the walking over relaxed                 (HANDED: a race for what the walker has for itself)
  *  15 queues the cancel relaxed                      (HANDED: sleeps for ever)
  *  16 rises relaxed                                  (CANCEL, LOOK: a race for the frame)
+ *  17 takes a seat without sorting the block         (VACATE: room that nobody finds)
+ *  18 sorts it before it takes the mark away         (VACATE: room that nobody finds)
  * As threads, on a machine with a strong order, 8, 10 and 13 are found within seconds; the steps, not the orders, are in seat.pml too.
  */
 #include <assert.h>
@@ -304,7 +306,7 @@ static void *look(void *arg)
 
 /* ---- blocks of one seat each ------------------------------------------------------------------------------------------ */
 
-enum { BLOCKS = 2 };
+enum { BLOCKS = 2, UNSORTED = 2 };
 enum place { WITH_ROOM, FULL, UNVISITED };
 
 static struct block {
@@ -315,19 +317,35 @@ static struct block {
 
 static void sort_locked(struct block *b)
 {
-    b->in = atomic_load_explicit(&b->taken, memory_order_relaxed) ? FULL : WITH_ROOM;
+    b->in = atomic_load_explicit(&b->taken, memory_order_relaxed) == 1 ? FULL : WITH_ROOM;
+}
+
+static void sort_unmarked_locked(struct block *b)
+{
+    b->in = (atomic_load_explicit(&b->taken, memory_order_relaxed) & 1) != 0 ? FULL : WITH_ROOM;
 }
 
 static void vacate(struct block *b)
 {
     b->user = 0;
-    (void)atomic_fetch_and_explicit(&b->taken, 0, weak(11, memory_order_acq_rel)); /* it was full */
-    if (BROKEN == 10)
+    if (atomic_fetch_and_explicit(&b->taken, ~1u, weak(11, memory_order_acq_rel)) != 1 || BROKEN == 10)
         return;
     pthread_mutex_lock(&scope_lock);
     if (BROKEN == 9 || b->in != UNVISITED)
         sort_locked(b);
     pthread_mutex_unlock(&scope_lock);
+}
+
+static void sort_those_left_locked(void)
+{
+    for (int i = 0; i < BLOCKS; i++)
+        if (blocks[i].in == WITH_ROOM && (atomic_load_explicit(&blocks[i].taken, memory_order_relaxed) & UNSORTED) != 0) {
+            if (BROKEN == 18)
+                sort_unmarked_locked(&blocks[i]);
+            (void)atomic_fetch_and_explicit(&blocks[i].taken, ~(unsigned)UNSORTED, memory_order_acq_rel);
+            if (BROKEN != 18)
+                sort_locked(&blocks[i]);
+        }
 }
 
 static void *leave(void *arg)
@@ -340,12 +358,14 @@ static void *come(void *arg)
 {
     struct block *found = NULL;
     pthread_mutex_lock(&scope_lock);
+    if (BROKEN != 17)
+        sort_those_left_locked();
     for (int i = 0; i < BLOCKS && found == NULL; i++)
         if (blocks[i].in == WITH_ROOM)
             found = &blocks[i];
     if (found != NULL) {
         unsigned before = atomic_fetch_or_explicit(&found->taken, 1, weak(11, memory_order_acq_rel));
-        must(before == 0, "a seat of another");
+        must((before & 1) == 0, "a seat of another");
         found->in = FULL;
         must(found->user == 0, "a seat that is in use");
         found->user = 2;
@@ -363,7 +383,8 @@ static void *visit_blocks(void *arg)
         blocks[i].in = UNVISITED;
     for (int i = 0; i < BLOCKS; i++) {
         must(blocks[i].in == UNVISITED, "somebody else has moved a block of the canceller's");
-        sort_locked(&blocks[i]);
+        (void)atomic_fetch_or_explicit(&blocks[i].taken, UNSORTED, memory_order_relaxed);
+        blocks[i].in = WITH_ROOM;
         pthread_mutex_unlock(&scope_lock); /* to make ready whom it has woken */
         IDLE();
         pthread_mutex_lock(&scope_lock);
@@ -396,7 +417,7 @@ static void check(void)
 {
     if (script == VACATE) {
         for (int i = 0; i < BLOCKS; i++)
-            must(blocks[i].in == WITH_ROOM && atomic_load(&blocks[i].taken) == 0, "room that nobody finds");
+            must(blocks[i].in == WITH_ROOM && (atomic_load(&blocks[i].taken) & 1) == 0, "room that nobody finds");
     } else {
         must(atomic_load(&ends) == 1, "the strand sleeps for ever");
         must(atomic_load(&walks) == 0 && atomic_load(&pending) == 0, "a cancel that nobody carries out");

@@ -1,0 +1,180 @@
+/*
+ * Walks by stretches of executor/walk.c in small, in plain C11 and pthreads: a walker who leaves the rest to workers, a worker who goes on with it, who
+ * leaves a scope that the walk has pinned, and somebody who hands over a cancel.
+ *
+ * Invariants: one walks at a time; nobody who leaves sleeps while the walk that has pinned his scope waits for somebody; he does not
+ * leave while it is pinned; no cancel is left.
+ *
+ * Run by the tests as threads, many times. With GenMC, each script by itself:
+ * genmc --disable-spin-assume --disable-confirmation-annotation -- -DGENMC -DSCRIPT=0 walk.c
+ *
+ * With -DBROKEN=n one line or order is missing, and a search of all executions finds it in the scripts named (and perhaps in more):
+ *   1 who leaves counts himself not seq_cst            (LEAVE: sleeps for ever)
+ *   2 who parks the walk does so not seq_cst           (LEAVE: sleeps for ever)
+ *   3 and looks at the count not seq_cst               (LEAVE: sleeps for ever)
+ *   4 who leaves looks at the walk not seq_cst         (LEAVE: sleeps for ever)
+ *   5 claims relaxed                                   (WORK, HAND: what the walker has for itself is another's too)
+ *   6 parks relaxed                                    (all but CROWD: the same)
+ *   7 parks it whoever leaves                          (LEAVE: sleeps for ever)
+ *   8 leaves without a look at the walk                (LEAVE: sleeps for ever)
+ *   9 says that the walk is over once it has ended it  (HAND: a cancel that nobody carries out)
+ *  10 unpins relaxed                                   (LEAVE: a race for the scope)
+ *  11 ends the walk relaxed                            (HAND: a race for what the walker has for itself)
+ * As threads, on a machine with a strong order, 7 and 8 are found at once.
+ */
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "rounds.h"
+
+#ifndef BROKEN
+#define BROKEN 0
+#endif
+
+enum { LEAVE, WORK, CROWD, HAND, SCRIPTS };
+
+#ifdef GENMC
+#ifndef SCRIPT
+#define SCRIPT LEAVE
+#endif
+enum { FROM = SCRIPT, TO = SCRIPT + 1, ROUNDS = 1 };
+#define must(condition, what) assert((condition) && (what))
+#else
+enum { FROM = 0, TO = SCRIPTS, ROUNDS = 2000 };
+#define must(condition, what) ((condition) ? (void)0 : (puts(what), abort()))
+#endif
+
+#define seq(n) (BROKEN == (n) ? memory_order_acq_rel : memory_order_seq_cst)
+#define seq_load(n) (BROKEN == (n) ? memory_order_acquire : memory_order_seq_cst)
+#define seq_store(n) (BROKEN == (n) ? memory_order_release : memory_order_seq_cst)
+#define weak(n, order) (BROKEN == (n) ? memory_order_relaxed : (order))
+
+enum { SHORT, PARKED, RESUMED };
+enum { STRETCHES = 2 }; /* of each walk: the pin goes with the last one of the first */
+
+static atomic_int state, leavers, pending, queued, pins, asleep;
+static int left, calls, carried_out; /* the walker's */
+static int scope;                    /* what a walker looks at while it has it pinned, and who has left it writes */
+static int script;
+
+static bool claim(void)
+{
+    int parked = PARKED;
+    return atomic_compare_exchange_strong_explicit(&state, &parked, RESUMED, weak(5, memory_order_seq_cst), memory_order_relaxed);
+}
+
+static bool left_to_workers(int mine)
+{
+    atomic_store_explicit(&state, PARKED, BROKEN == 6 ? memory_order_relaxed : seq_store(2));
+    return BROKEN == 7 || atomic_load_explicit(&leavers, seq_load(3)) <= mine || !claim();
+}
+
+/* A cancel is one walk. */
+static void take_queue(void)
+{
+    left = STRETCHES * atomic_exchange_explicit(&queued, 0, memory_order_acq_rel);
+}
+
+static bool take_queued(void)
+{
+    int served = calls;
+    if (BROKEN != 9)
+        atomic_store_explicit(&state, SHORT, memory_order_relaxed);
+    int more = atomic_fetch_sub_explicit(&pending, served, weak(11, memory_order_acq_rel)) - served;
+    if (BROKEN == 9)
+        atomic_store_explicit(&state, SHORT, memory_order_relaxed);
+    if (more == 0)
+        return false;
+    calls = more;
+    take_queue();
+    return true;
+}
+
+static void walk_stretch(int mine)
+{
+    for (bool walking = true; walking;) {
+        if (left > 0 && --left % STRETCHES == 0 && carried_out++ == 0) {
+            must(scope == 0, "a scope that was left");
+            atomic_fetch_sub_explicit(&pins, 1, weak(10, memory_order_acq_rel));
+        }
+        walking = left == 0 ? take_queued() : !left_to_workers(mine);
+    }
+}
+
+static void *canceller(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add_explicit(&queued, 1, memory_order_acq_rel);
+    if (atomic_fetch_add_explicit(&pending, 1, memory_order_acq_rel) != 0)
+        return NULL;
+    calls = 1;
+    take_queue();
+    walk_stretch(0);
+    return NULL;
+}
+
+static void *worker(void *arg)
+{
+    (void)arg;
+    if (atomic_load_explicit(&state, memory_order_relaxed) == PARKED && claim())
+        walk_stretch(0);
+    return NULL;
+}
+
+static void *leaver(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add_explicit(&leavers, 1, seq(1));
+    while (atomic_load_explicit(&pins, memory_order_acquire) != 0) {
+        if (BROKEN == 8 || atomic_load_explicit(&state, seq_load(4)) != PARKED || !claim()) {
+            atomic_fetch_add_explicit(&asleep, 1, memory_order_relaxed); /* until the pin goes */
+            return NULL;
+        }
+        walk_stretch(1);
+    }
+    atomic_fetch_sub_explicit(&leavers, 1, memory_order_seq_cst);
+    if (script != CROWD) /* whose scopes are two */
+        scope = 1;
+    return NULL;
+}
+
+static void run(void)
+{
+    static void *(*const threads[SCRIPTS][3])(void *) = {
+        [LEAVE] = { canceller, leaver, NULL },
+        [WORK] = { canceller, leaver, worker },
+        [CROWD] = { canceller, leaver, leaver },
+        [HAND] = { canceller, canceller, worker },
+    };
+    pthread_t thread[3];
+    atomic_init(&state, SHORT);
+    atomic_init(&leavers, 0);
+    atomic_init(&pending, 0);
+    atomic_init(&queued, 0);
+    atomic_init(&pins, 1);
+    atomic_init(&asleep, 0);
+    left = calls = carried_out = scope = 0;
+    for (int i = 0; i < 3; i++)
+        if (threads[script][i] != NULL)
+            pthread_create(&thread[i], NULL, threads[script][i], NULL);
+    for (int i = 0; i < 3; i++)
+        if (threads[script][i] != NULL)
+            pthread_join(thread[i], NULL);
+    must(atomic_load(&asleep) == 0 || atomic_load(&pins) == 0, "who leaves sleeps for ever");
+    while (claim()) /* a worker, sooner or later */
+        walk_stretch(0);
+    must(atomic_load(&pins) == 0 && atomic_load(&pending) == 0 && atomic_load(&queued) == 0, "a cancel that nobody carries out");
+    must(carried_out == (script == HAND ? 2 : 1), "a cancel carried out twice, or never");
+}
+
+int main(void)
+{
+    for (int round = 0; another(round, ROUNDS); round++)
+        for (script = FROM; script < TO; script++)
+            run();
+    return 0;
+}
