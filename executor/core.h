@@ -194,7 +194,8 @@ struct yoke__scope {
     uint8_t linked;      /* in parent's list of children; written under the parent's lock, top down */
     uint8_t cancel_on_stop;
     uint8_t stopping;       /* atomic; set once, under lock */
-    uint8_t work_cancelled; /* the walker's own: it came here from a cancelled scope, not only from a stopping one */
+    uint8_t work_cancelled; /* the walker's own: it is to be visited as cancelled, not only as stopping */
+    uint8_t visited;        /* by a walker, as cancelled; under lock */
     uint8_t large;          /* the stacks on which tasks and forks begin that are begun in here: large.h */
     struct yoke__lock lock;
     uint32_t cancel;     /* enum yoke__cancel; set once, under lock, after the fields below */
@@ -213,7 +214,7 @@ struct yoke__scope {
     struct yoke__scope *children, *sibling, **back;
     uint32_t pins;                 /* cancellers that look at this scope; top bit: the closer sleeps on it */
     struct yoke__scope *walk_next; /* queue of cancels to carry out (runtime.walks) */
-    struct yoke__scope *work_next; /* the walker's own list */
+    struct yoke__scope *work_next, **work_back; /* a list of the walker's own; `work_back` NULL: in none */
     struct yoke__timer timer;
     struct yoke__stop stop;
 };
@@ -390,12 +391,11 @@ struct yoke__worker {
 /* A walk of cancels and stops: the walker's; parked, the next one's. walk.c. Resumed: it is a long one. */
 enum yoke__walk_state { YOKE__WALK_SHORT = 0, YOKE__WALK_PARKED, YOKE__WALK_RESUMED };
 struct yoke__walk {
-    struct yoke__scope *cancels, *stops; /* to begin at */
-    struct yoke__scope *work;            /* inside, pinned: to visit */
-    struct yoke__scope *scope;           /* pinned: not all of its seats are visited; NULL: none */
-    uint32_t calls;                      /* of runtime.walks_pending that it serves */
+    struct yoke__scope *work;    /* cancelled, pinned: to visit */
+    struct yoke__scope *descent; /* stopping, pinned: to look for what is cancel_on_stop */
+    uint32_t calls;              /* of runtime.walks_pending that it serves */
     uint32_t state __attribute__((aligned(64))); /* enum yoke__walk_state; each worker looks at it */
-    uint32_t leavers;                    /* threads that wait for a pin to go */
+    uint32_t leavers;            /* threads that wait for a pin to go */
 };
 
 /* ---- runtime ------------------------------------------------------------------------------------------------------------ */

@@ -2,7 +2,7 @@
  * deadlock.h - the deadlock verdict: nothing runs, nothing outside can make anything run, and yet main has not ended.
  *
  * What can make a task runnable, and how each is known to be impossible:
- *   - a worker: all of them sleep (park.c), and every queue is empty;
+ *   - a worker: all of them sleep (park.c), every queue is empty, and no walk is parked (walk.c), which is another queue in what follows;
  *   - a wait that ends from outside (a descriptor, a signal, a finite sleep, a pool job, yoke_stop): each worker counts those that begin
  *     on it less those that end on it (`outside`); the sum is 0. A wait is counted until its task runs again, so that fibers which a poll
  *     has fired and still has in its hands are covered. It is of this kind unless it says otherwise (yoke__wait_init_on): who forgets to

@@ -2,8 +2,9 @@
  * find.c - finding work.
  *
  * Order of looking for work: what is pinned here; in turns, woken fibers, first in first out, and what other threads injected, which is
- * mostly fibers that I/O or a timer woke; the own deque, last in first out; other workers. After a row of eight woken ones the
- * deque goes first once, and then up to eight injected, so that none of them starves. If a spawn finds the deque overfull, some of it goes first too. While woken
+ * mostly fibers that I/O or a timer woke; a cancel that waits for somebody to go on with it (walk.c), which wakes more; the own deque, last in
+ * first out; other workers. After a row of eight woken or pinned ones the deque goes first once, the walk before it once in so many rows, and then up to
+ * eight injected, so that none of them starves. If a spawn finds the deque overfull, some of it goes first too. While woken
  * fibers are run without a pause there is a look for events after each round of them, or LOOK_NS, whichever is longer.
  *
  * Who finds nothing searches everywhere for a bounded time, and then sleeps (park.c).
@@ -48,17 +49,30 @@ bool yoke__worker_others_wait(struct yoke__worker *w)
     return yoke__ready_any(&w->ready) || any_node(w) || yoke__walk_waits(w->rt);
 }
 
-/* The first fiber that it has woken; NULL: none, or nobody's walk is parked. */
+/*
+ * A stretch of a parked walk; the first fiber that it has woken, or NULL. While somebody else goes on with it, who has nothing to do waits a moment for
+ * his turn, and is not idle meanwhile, or what the other one wakes would be shared out.
+ */
 static struct yoke__fiber *go_on_with_the_walk(struct yoke__worker *w)
 {
-    enum { LOOKS = 200 };
-    for (int i = 0; i < LOOKS && yoke__walk_resumed(w->rt) && !w->searching && !yoke__worker_others_wait(w); i++)
-        yoke__relax(); /* somebody else has it: not idle meanwhile, lest what he wakes is shared out */
+    enum { TURN_NS = 30 * 1000 };
+    if (yoke__walk_resumed(w->rt) && !w->searching && !yoke__deque_any(&w->head.deque)) {
+        yoke__worker_flush(w); /* somebody may wait for just these */
+        int64_t until = (int64_t)yoke__os_now() + TURN_NS;
+        while (yoke__walk_resumed(w->rt) && !yoke__worker_others_wait(w) && (int64_t)yoke__os_now() < until)
+            yoke__relax();
+    }
     if (!yoke__walk_waits(w->rt) || !yoke__walk_claim(w->rt))
         return NULL;
-    yoke__search_end(w); /* it has found something; nobody is idle, so what it wakes stays here */
+    bool searching = w->searching;
+    yoke__worker_flush(w);
+    yoke__search_end(w);
+    w->walk_rows = 0;
     yoke__walk_stretch(w->rt);
-    return yoke__take_woken(w);
+    struct yoke__fiber *fiber = yoke__take_woken(w);
+    if (fiber == NULL && searching)
+        (void)yoke__search_begin(w);
+    return fiber;
 }
 
 /* After a row: those whom a stretch wakes last for so many. */
@@ -185,7 +199,9 @@ bool yoke__injected_for(struct yoke__worker *w)
 
 static struct yoke__node *take_pinned(struct yoke__worker *w, bool started)
 {
-    return take_node(w, &w->pinned, &w->inbox, started);
+    struct yoke__node *node = take_node(w, &w->pinned, &w->inbox, started);
+    w->woken += node != NULL; /* of the row */
+    return node;
 }
 
 /* What the poll has brought: from here on a round and its time are counted. */
@@ -207,7 +223,7 @@ static void look_for_events(struct yoke__worker *w)
 struct yoke__found yoke__find_here(struct yoke__worker *w)
 {
     struct yoke__found f = { NULL, NULL, NULL, false };
-    if ((f.node = take_pinned(w, false)) != NULL)
+    if (!yoke__row_is_over(w) && (f.node = take_pinned(w, false)) != NULL)
         return f;
     if (yoke__unlikely(w->thinning > 0)) {
         if ((f.item = yoke__deque_pop(&w->head.deque)) != NULL)
@@ -219,11 +235,8 @@ struct yoke__found yoke__find_here(struct yoke__worker *w)
             w->injected_turn = YOKE__ROW;
             if (look_is_due(w))
                 look_for_events(w);
-            if (walk_is_due(w)) {
-                w->walk_rows = 0;
-                if ((f.fiber = go_on_with_the_walk(w)) != NULL)
-                    return f;
-            }
+            if (walk_is_due(w) && (f.fiber = go_on_with_the_walk(w)) != NULL)
+                return f;
             if ((f.item = yoke__deque_pop(&w->head.deque)) != NULL)
                 return f;
         }
@@ -233,6 +246,8 @@ struct yoke__found yoke__find_here(struct yoke__worker *w)
         if (f.node != NULL)
             return f;
     }
+    if ((f.node = take_pinned(w, false)) != NULL)
+        return f;
     bool injected_first = ++w->turn % 2 == 0;
     if (injected_first && (f.node = take_injected(w, false)) != NULL)
         return f;
@@ -408,8 +423,8 @@ struct yoke__found yoke__find_started(struct yoke__worker *w)
 {
     struct yoke__found f = { NULL, NULL, NULL, false };
     bool again;
-    if ((f.node = take_pinned(w, true)) != NULL || (f.fiber = yoke__take_woken(w)) != NULL || (f.node = take_injected(w, true)) != NULL ||
-        (f.fiber = go_on_with_the_walk(w)) != NULL)
+    if ((f.fiber = go_on_with_the_walk(w)) != NULL || (f.node = take_pinned(w, true)) != NULL || (f.fiber = yoke__take_woken(w)) != NULL ||
+        (f.node = take_injected(w, true)) != NULL)
         return f;
     do {
         again = false;

@@ -8,7 +8,8 @@
  *   - a child that ends elsewhere subtracts 1 from `live`.
  * The last two in batches per worker: it keeps, of one group at a time, how much higher `live` is than it should be. An end adds to that,
  * a spawn takes from it, having added many at once to `live` if there is nothing to take. It is told (run.c) before the worker runs a task
- * of another group, resumes a fiber, blocks or looks for work elsewhere: so `live` is too high only while that worker runs children of the group.
+ * of another group, resumes a fiber of another, blocks or looks for work elsewhere: so `live` is too high only while that worker runs
+ * children of the group.
  * `live` starts with a large bias. In close the owner takes the bias away and puts in spawned - done in one atomic addition: from then
  * on `live` is the number of children that have not ended; it cannot rise from 0, since only living members (and posts, which add
  * only if it is not 0) raise it. Who brings it to 0, the owner's addition or a child's subtraction, knows it and nobody else: the

@@ -71,6 +71,7 @@ static void tell_queues(struct yoke_runtime *rt)
     }
     queued += rt->large.aside != NULL;
     yoke__leftover(rt, queued, "queues with something in them");
+    yoke__leftover(rt, rt->walks_pending != 0 || rt->walk.state != YOKE__WALK_SHORT || rt->walk.leavers != 0, "walks of cancels");
     yoke__leftover(rt, outside, "waits that others than tasks end");
     yoke__leftover(rt, rt->holds, "holds on the runtime");
 }

@@ -6,7 +6,7 @@
  * one if it saw more. So a wake-up costs the waker two plain loads while nobody sleeps.
  *
  * No wake-up is lost. The parker announces itself (bit in `sleepers`, `parked`), leaves the number of searchers, raises `hungry` at
- * every worker, and then, after a barrier, looks at all queues once more. A pusher publishes, and then reads `parked` and
+ * every worker, and then, after a barrier, looks at all queues once more, and for a parked walk. A pusher publishes, and then reads `parked` and
  * `searching` (or, for a fork, `room`, which hunger closes). This is a store-load pair on both sides. The parker's side is membarrier(2), which is a full
  * barrier in every running thread of the process, so that workers' pushes need none: either the pusher's store is before the barrier
  * and the parker's second look finds the work, or its loads come after it and find the parker. Without membarrier the deques publish

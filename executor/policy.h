@@ -25,7 +25,7 @@ void yoke__policy_give_room(struct yoke__group *group);
 /* A post does not wait for room, it takes it. */
 void yoke__policy_take_post(struct yoke__group *group);
 
-/* A child has ended that was cancelled, and leaves no record, as the group is not exact: before it is counted as ended. */
+/* A child has ended that was cancelled: all that it leaves, unless the group is exact. Before it is counted as ended, by the same worker. */
 void yoke__policy_cut(struct yoke__group *group, bool service);
 
 /*

@@ -134,7 +134,9 @@ static void run_fork(struct yoke__worker *w, yoke_forked *fork, bool typed)
 {
     yoke__worker_flush(w);
     yoke__fork_run(w, fork, typed);
-    yoke__self()->head.strand = NULL;
+    w = yoke__self();
+    w->head.strand = NULL;
+    yoke__worker_flush(w); /* what it has spawned: the group may end before anything else is run here */
 }
 
 void yoke__run_node(struct yoke__worker *w, struct yoke__node *node)

@@ -242,6 +242,7 @@ void yoke__scope_prepare(struct yoke_runtime *rt, struct yoke__scope *scope, str
     scope->large = parent != NULL ? parent->large : 0;
     scope->stopping = 0;
     scope->stop.grace = scope->stop.hard_after = 0;
+    scope->visited = false;
     scope->linked = parent == NULL; /* a root is reachable by itself */
     scope->cancel = YOKE__CANCEL_NONE;
     scope->deadline = YOKE_NEVER;

@@ -165,7 +165,7 @@ static void fire_locked(struct yoke__seat *seat, struct yoke__wait *wait, struct
     if (fiber != NULL) {
         fiber->next = roused->first;
         roused->first = fiber;
-        roused->n++;
+        roused->cost++;
     }
 }
 
@@ -198,20 +198,7 @@ static void fire_block_locked(struct yoke__seats *block, struct yoke__roused *ro
             fire_locked(&block->at[i].seat, wait[i], roused);
 }
 
-bool yoke__seats_cancel_rest_locked(struct yoke__scope *scope, struct yoke__roused *roused)
-{
-    struct yoke__seats *block;
-    while ((block = scope->unvisited) != NULL && roused->n < YOKE__STRETCH) {
-        fire_block_locked(block, roused);
-        unlink_block(block);
-        block->unvisited = false;
-        yoke__or_relaxed(&block->taken, UNSORTED); /* under the lock; those who sat there come to their ends, and need not come for it */
-        link_block(&scope->seats, block);
-    }
-    return block != NULL;
-}
-
-bool yoke__seats_cancel_locked(struct yoke__scope *scope, struct yoke__roused *roused)
+void yoke__seats_cancel_begin_locked(struct yoke__scope *scope, struct yoke__roused *roused)
 {
     struct yoke__seats *block;
     struct yoke__wait *owners = yoke__seat_hold_locked(&scope->seat);
@@ -223,7 +210,20 @@ bool yoke__seats_cancel_locked(struct yoke__scope *scope, struct yoke__roused *r
             block->unvisited = true;
             link_block(&scope->unvisited, block);
         }
-    return yoke__seats_cancel_rest_locked(scope, roused);
+}
+
+bool yoke__seats_cancel_locked(struct yoke__scope *scope, struct yoke__roused *roused)
+{
+    struct yoke__seats *block;
+    while ((block = scope->unvisited) != NULL && roused->cost < YOKE__STRETCH) {
+        fire_block_locked(block, roused);
+        roused->cost++;
+        unlink_block(block);
+        block->unvisited = false;
+        yoke__or_relaxed(&block->taken, UNSORTED); /* under the lock; those who sat there come to their ends, and need not come for it */
+        link_block(&scope->seats, block);
+    }
+    return block != NULL;
 }
 
 /* ---- for the dump ----------------------------------------------------------------------------------------------------------- */

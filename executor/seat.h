@@ -65,14 +65,14 @@ void yoke__seat_rise(struct yoke__seat *seat, struct yoke__wait *wait);
 struct yoke__wait *yoke__seat_hold_locked(struct yoke__seat *seat);
 void yoke__seat_let_go_locked(struct yoke__seat *seat, struct yoke__wait *wait);
 
-/* Fibers that a canceller has to make ready. */
+/* Fibers that a canceller has to make ready, and what it has looked at: waits, blocks of seats, scopes. */
 struct yoke__roused {
     struct yoke__fiber *first;
-    unsigned n;
+    unsigned cost;
 };
 void yoke__roused_ready(struct yoke_runtime *rt, struct yoke__roused *roused);
 
-/* So many, about, before a canceller makes them ready: they are in the caches then. */
+/* What it costs, about, before a canceller makes them ready: they are in the caches then. */
 #ifdef YOKE_SHRUNKEN
 enum { YOKE__STRETCH = 4 };
 #else
@@ -80,11 +80,11 @@ enum { YOKE__STRETCH = 256 };
 #endif
 
 /*
- * Fires the waits of the scope, which is cancelled and locked, until a stretch of them has come together. Whoever sits down later sees the cancel
- * himself. True: some have yet to be visited, by the second one, with the lock given up meanwhile.
+ * Fires the waits of the scope, which is cancelled and locked: first its owner's, with all others to be visited, and then these, until it has cost a
+ * stretch. True: some are left, for another time, with the lock given up meanwhile. Whoever sits down later sees the cancel himself.
  */
+void yoke__seats_cancel_begin_locked(struct yoke__scope *scope, struct yoke__roused *roused);
 bool yoke__seats_cancel_locked(struct yoke__scope *scope, struct yoke__roused *roused);
-bool yoke__seats_cancel_rest_locked(struct yoke__scope *scope, struct yoke__roused *roused);
 
 /* For each wait, held. */
 void yoke__seats_show_locked(struct yoke__scope *scope, void (*show)(void *ctx, const struct yoke__wait *wait), void *ctx);

@@ -49,7 +49,7 @@ static void fire_timers(struct yoke_runtime *rt, struct yoke__fiber **woken)
             *woken = fiber;
         }
     }
-    yoke__unhold(rt); /* cancelled fibers are queued; those in *woken waited for a time, and count as outside */
+    yoke__unhold(rt); /* cancelled fibers are queued, or a walk is parked; those in *woken waited for a time, and count as outside */
 }
 
 /* ---- the poll ----------------------------------------------------------------------------------------------------------- */

@@ -1,25 +1,27 @@
 /*
  * walk.c - carrying cancels and stops out.
  *
- * A walk begins at scopes that are marked and pinned, and visits them and their unshielded descendants: it cancels what is marked
- * cancel_on_stop, and wakes who blocks where it is cancelled. Each scope is pinned until it has been visited.
+ * A walk begins at scopes that are marked and pinned, and goes down to their unshielded descendants, each pinned until it has been visited. A stop's
+ * marks whatever is cancel_on_stop, all of it before anything else; what it has marked, and what was cancelled, is visited: who blocks there is woken.
+ * A scope is visited once, as it stays cancelled: who comes into it later sees that himself.
  *
- * One walker at a time: cancels to carry out are pushed on runtime.walks (stops, see stop.c, on runtime.stops), and who raises
- * walks_pending from 0 serves them all; so nobody waits for a long walk, and the walker's list link needs one word a scope. What is counted is
- * calls, not what they queued: a walker may take what a call has queued and not yet counted, and by counting that it would count it before
- * the call does; the next one could then raise the number from 0 a second time, while it walks.
+ * One walker at a time: cancels to carry out are pushed on runtime.walks (stops, see stop.c, on runtime.stops), and who raises walks_pending from 0
+ * serves them all; others hand him theirs, which he does next. What is counted is calls, not what they queued: a walker may take what a call has queued
+ * and not yet counted, and by counting that it would count it before the call does; the next one could then raise the number from 0 a second
+ * time, while it walks.
  *
- * A walk goes by stretches. When so many have been woken or visited the walker makes those it has woken ready, here, and parks the rest, which is
- * all in runtime.walk: so a walk takes neither a task nor the service thread for long; those woken run while they are in the caches of
- * who has woken them; and workers take turns, each with its own. Whoever has no woken fiber goes on with a parked walk before it looks into its
- * deque, and so does a worker that has run about as many fibers as a stretch wakes (find.c). To go on is to claim it: `parked` 1 -> 0 by
- * compare-exchange (acquire; parking releases). Parked, it is something to do like any push: a store, seq_cst, before a look for
- * sleepers, and a parker looks at it behind its barrier (park.c).
+ * Visits go by stretches. When so many waits, blocks of seats and scopes have been looked at the walker makes those it has woken ready, here, and
+ * parks the rest, which is all in runtime.walk: so a cancel takes neither a task nor the service thread for long, and those woken run
+ * while they are in the caches of who has woken them. (But one visit pins all children of a scope.) Workers take turns: whoever has no woken
+ * fiber goes on with a parked walk before it looks into its deque, and so does a worker that has run about as many as a stretch wakes (find.c). To
+ * go on is to claim it: `state` PARKED -> RESUMED by compare-exchange (acquire; parking releases). Parked, it is something to do like
+ * any push: a store and a barrier before a look for sleepers, and a parker looks at it behind its own barrier (park.c).
  *
- * Who leaves a scope waits until it is not pinned any more, on its worker, and perhaps all workers do. So a walk is not left to workers while
- * anybody leaves: he counts himself (`leavers`) and then looks whether it is parked; who parks it looks at the count afterwards (all
- * seq_cst). One of the two sees the other: either he who leaves goes on with it, or he who has parked it takes it back, unless somebody
- * else was faster. Then that one walks, and will come to the same question.
+ * Workers may not come for long. So a walk is not left to them while anybody waits for it, who says so and then looks whether it is parked; who parks
+ * it looks afterwards whether anybody has said so (all seq_cst). One of the two sees the other, and claims it, unless somebody else was faster, who
+ * will come to the same question. Who waits is
+ *   - who has queued something, so that it is not behind all that an older cancel has yet to visit: it is put in front of that;
+ *   - who leaves a scope, which he may only when it is not pinned any more (`leavers`): he waits on his worker, and perhaps all workers do.
  *
  * Progress: a walker waits for locks of scopes only.
  */
@@ -42,9 +44,61 @@ void yoke__scope_unpin(struct yoke__scope *scope)
         yoke__os_futex_wake(pins, 1); /* the word is type-stable: a late wake is spurious at worst */
 }
 
+/* ---- what is to be visited ------------------------------------------------------------------------------------------------ */
+
+static void unlink_work(struct yoke__scope *scope)
+{
+    *scope->work_back = scope->work_next;
+    if (scope->work_next != NULL)
+        scope->work_next->work_back = scope->work_back;
+    scope->work_back = NULL;
+}
+
+/* In front, with a pin of its own; who is there already has one. A scope is in one of the two lists: what is to be cancelled need not be stopped. */
+static void push_work(struct yoke__walk *walk, struct yoke__scope *scope, bool cancelled)
+{
+    if (scope->work_back != NULL) {
+        unlink_work(scope);
+        cancelled = cancelled || scope->work_cancelled;
+        yoke__scope_unpin(scope);
+    }
+    struct yoke__scope **list = cancelled ? &walk->work : &walk->descent;
+    scope->work_cancelled = cancelled;
+    scope->work_next = *list;
+    scope->work_back = list;
+    if (scope->work_next != NULL)
+        scope->work_next->work_back = &scope->work_next;
+    *list = scope;
+}
+
+static void push_children_locked(struct yoke__walk *walk, struct yoke__scope *scope, bool cancelled)
+{
+    for (struct yoke__scope *child = scope->children; child != NULL; child = child->sibling)
+        if (!child->shield) {
+            yoke__scope_pin(child);
+            push_work(walk, child, cancelled);
+        }
+}
+
+/* What calls have queued; the first of them comes first. */
+static void take_queues(struct yoke_runtime *rt)
+{
+    struct yoke__scope *scope, *next;
+    if (yoke__load_relaxed(&rt->walks) != NULL) /* looked at for good when the walk is parked, or over */
+        for (scope = yoke__xchg_acq_rel(&rt->walks, (struct yoke__scope *)NULL); scope != NULL; scope = next) { /* pairs with yoke__scope_carry_out() */
+            next = scope->walk_next;
+            push_work(&rt->walk, scope, true);
+        }
+    if (yoke__load_relaxed(&rt->stops) != NULL)
+        for (scope = yoke__xchg_acq_rel(&rt->stops, (struct yoke__scope *)NULL); scope != NULL; scope = next) { /* yoke__scope_carry_out_stop() */
+            next = scope->stop.next;
+            push_work(&rt->walk, scope, false);
+        }
+}
+
 /* ---- a stretch ---------------------------------------------------------------------------------------------------------- */
 
-/* A stop has come to a scope that is marked for it. True: it is cancelled now. */
+/* True: it is cancelled now. */
 static bool cut_on_stop_locked(struct yoke_runtime *rt, struct yoke__scope *scope)
 {
     if (!yoke__scope_mark_locked(scope, YOKE__CANCEL_STOP, 0, scope->site, 0))
@@ -54,72 +108,55 @@ static bool cut_on_stop_locked(struct yoke_runtime *rt, struct yoke__scope *scop
     return true;
 }
 
-static void visit(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__roused *roused)
+/* A stop has come to it. */
+static void descend(struct yoke_runtime *rt, struct yoke__scope *scope)
 {
-    struct yoke__walk *walk = &rt->walk;
-    bool rest = false;
     yoke__lock_acquire(&scope->lock);
-    bool cancelled = scope->work_cancelled || (scope->cancel_on_stop && cut_on_stop_locked(rt, scope));
-    for (struct yoke__scope *child = scope->children; child != NULL; child = child->sibling) {
-        if (child->shield)
-            continue;
-        yoke__scope_pin(child);
-        child->work_cancelled = cancelled;
-        child->work_next = walk->work;
-        walk->work = child;
-    }
-    if (cancelled)
-        rest = yoke__seats_cancel_locked(scope, roused);
+    bool cut = scope->cancel_on_stop && cut_on_stop_locked(rt, scope);
+    if (!cut && !scope->visited)
+        push_children_locked(&rt->walk, scope, false);
     yoke__lock_release(&scope->lock);
-    if (rest)
-        walk->scope = scope;
+    if (cut)
+        push_work(&rt->walk, scope, true);
     else
         yoke__scope_unpin(scope);
 }
 
-/* The one that was left in the middle of its seats. */
-static void visit_rest(struct yoke__walk *walk, struct yoke__roused *roused)
+/* It is cancelled, or what it is in. */
+static void visit(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__roused *roused)
 {
-    struct yoke__scope *scope = walk->scope;
     yoke__lock_acquire(&scope->lock);
-    bool rest = yoke__seats_cancel_rest_locked(scope, roused);
+    roused->cost++;
+    if (!scope->visited) {
+        push_children_locked(&rt->walk, scope, true);
+        yoke__seats_cancel_begin_locked(scope, roused);
+    }
+    scope->visited = true;
+    bool rest = yoke__seats_cancel_locked(scope, roused);
     yoke__lock_release(&scope->lock);
     if (rest)
-        return;
-    walk->scope = NULL;
-    yoke__scope_unpin(scope);
+        push_work(&rt->walk, scope, true);
+    else
+        yoke__scope_unpin(scope);
 }
 
-/* The next scope to begin at, or inside. NULL: the walk is over. */
-static struct yoke__scope *next_scope(struct yoke__walk *walk)
-{
-    struct yoke__scope *scope;
-    if ((scope = walk->work) != NULL) {
-        walk->work = scope->work_next;
-    } else if ((scope = walk->cancels) != NULL) {
-        walk->cancels = scope->walk_next;
-        scope->work_cancelled = true;
-    } else if ((scope = walk->stops) != NULL) {
-        walk->stops = scope->stop.next;
-        scope->work_cancelled = false;
-    }
-    return scope;
-}
-
-/* Until enough were roused, or all is done: then true. */
+/* Until it has cost enough, or all is done: then true. */
 static bool go_on(struct yoke_runtime *rt, struct yoke__roused *roused)
 {
     struct yoke__walk *walk = &rt->walk;
     struct yoke__scope *scope;
-    for (unsigned visits = 0;; visits++) {
-        if (walk->scope == NULL && walk->work == NULL && walk->cancels == NULL && walk->stops == NULL)
+    for (;;) {
+        take_queues(rt);
+        while ((scope = walk->descent) != NULL) {
+            unlink_work(scope);
+            descend(rt, scope);
+        }
+        if ((scope = walk->work) == NULL)
             return true;
-        if (roused->n + visits >= YOKE__STRETCH)
+        if (roused->cost >= YOKE__STRETCH)
             return false;
-        if (walk->scope != NULL)
-            visit_rest(walk, roused);
-        else if ((scope = next_scope(walk)) != NULL)
-            visit(rt, scope, roused);
+        unlink_work(scope);
+        visit(rt, scope, roused);
     }
 }
 
@@ -131,12 +168,14 @@ bool yoke__walk_claim(struct yoke_runtime *rt)
     return yoke__walk_waits(rt) && yoke__cas_seq(&rt->walk.state, &parked, YOKE__WALK_RESUMED); /* pairs with left_to_workers() */
 }
 
-/* The rest is left to workers. False: it is the caller's again, since somebody waits for it who may have none. */
+/* The rest is left to workers. False: it is the caller's again, for somebody waits for it. `leavers`: 1 if the caller is one of them. */
 static bool left_to_workers(struct yoke_runtime *rt, uint32_t leavers)
 {
-    yoke__store_seq(&rt->walk.state, (uint32_t)YOKE__WALK_PARKED); /* store-load against yoke__walk_let_pass() */
-    if (yoke__load_seq(&rt->walk.leavers) > leavers && yoke__walk_claim(rt))
+    yoke__store_seq(&rt->walk.state, (uint32_t)YOKE__WALK_PARKED); /* store-load against serve_walks() and wait_for_pins() */
+    bool awaited = yoke__load_seq(&rt->walk.leavers) > leavers || yoke__load_seq(&rt->walks) != NULL || yoke__load_seq(&rt->stops) != NULL;
+    if (awaited && yoke__walk_claim(rt))
         return false;
+    yoke__fence_seq(); /* store-load against yoke__park() */
     if (yoke__unlikely(rt->migrate))
         yoke__wake_all(rt);
     else
@@ -144,23 +183,20 @@ static bool left_to_workers(struct yoke_runtime *rt, uint32_t leavers)
     return true;
 }
 
-/* What was queued meanwhile. False: nothing was, and the caller walks no more. */
-static bool take_queued(struct yoke_runtime *rt)
+/* All is done. True: somebody has called meanwhile, and the caller serves that too. */
+static bool others_have_called(struct yoke_runtime *rt)
 {
     struct yoke__walk *walk = &rt->walk;
     uint32_t served = walk->calls;
     yoke__store_relaxed(&walk->state, (uint32_t)YOKE__WALK_SHORT); /* it is this walker's until it leaves, which releases */
-    /* acquire: what those who have come meanwhile have queued */
-    uint32_t calls = yoke__sub_acq_rel(&rt->walks_pending, served) - served;
+    uint32_t calls = yoke__sub_acq_rel(&rt->walks_pending, served) - served; /* acquire: what they have queued */
     if (calls == 0)
         return false;
     walk->calls = calls;
-    walk->cancels = yoke__xchg_acq_rel(&rt->walks, (struct yoke__scope *)NULL); /* pairs with yoke__scope_carry_out() */
-    walk->stops = yoke__xchg_acq_rel(&rt->stops, (struct yoke__scope *)NULL);   /* pairs with yoke__scope_carry_out_stop() */
     return true;
 }
 
-/* The caller is the walker. `leavers`: 1 if it is one of them. */
+/* The caller is the walker. `leavers`: as above. */
 static void walk_stretch(struct yoke_runtime *rt, uint32_t leavers)
 {
     bool walking = true;
@@ -168,7 +204,7 @@ static void walk_stretch(struct yoke_runtime *rt, uint32_t leavers)
         struct yoke__roused roused = { NULL, 0 };
         bool over = go_on(rt, &roused);
         yoke__roused_ready(rt, &roused);
-        walking = over ? take_queued(rt) : !left_to_workers(rt, leavers);
+        walking = over ? others_have_called(rt) : !left_to_workers(rt, leavers);
     }
 }
 
@@ -177,15 +213,15 @@ void yoke__walk_stretch(struct yoke_runtime *rt)
     walk_stretch(rt, 0);
 }
 
-/* A cancel or a stop was queued by us: the walker of the moment serves it, or else we. */
+/* A cancel or a stop was queued by us: the walker of the moment does it next; if there is none, we. */
 static void serve_walks(struct yoke_runtime *rt)
 {
-    if (yoke__add_acq_rel(&rt->walks_pending, 1) != 0)
-        return; /* the walker of the moment will see it: it leaves only when all calls are served */
-    rt->walk.calls = 1;
-    rt->walk.cancels = yoke__xchg_acq_rel(&rt->walks, (struct yoke__scope *)NULL); /* as in take_queued() */
-    rt->walk.stops = yoke__xchg_acq_rel(&rt->stops, (struct yoke__scope *)NULL);   /* as in take_queued() */
-    walk_stretch(rt, 0);
+    if (yoke__add_acq_rel(&rt->walks_pending, 1) == 0) {
+        rt->walk.calls = 1;
+        walk_stretch(rt, 0);
+    } else if (yoke__load_seq(&rt->walk.state) == YOKE__WALK_PARKED && yoke__walk_claim(rt)) { /* store-load against left_to_workers() */
+        walk_stretch(rt, 0);
+    }
 }
 
 void yoke__scope_carry_out(struct yoke_runtime *rt, struct yoke__scope *first)
@@ -199,7 +235,7 @@ void yoke__scope_carry_out(struct yoke_runtime *rt, struct yoke__scope *first)
     struct yoke__scope *head = yoke__load_relaxed(&rt->walks);
     do
         last->walk_next = head;
-    while (!yoke__cas_acq_rel(&rt->walks, &head, first)); /* pairs with take_queued() */
+    while (!yoke__cas_seq(&rt->walks, &head, first)); /* pairs with take_queues(); store-load against left_to_workers() */
     serve_walks(rt);
 }
 
@@ -208,7 +244,7 @@ void yoke__scope_carry_out_stop(struct yoke_runtime *rt, struct yoke__scope *sco
     struct yoke__scope *head = yoke__load_relaxed(&rt->stops);
     do
         scope->stop.next = head;
-    while (!yoke__cas_acq_rel(&rt->stops, &head, scope)); /* pairs with take_queued() */
+    while (!yoke__cas_seq(&rt->stops, &head, scope)); /* as above */
     serve_walks(rt);
 }
 

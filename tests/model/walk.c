@@ -3,7 +3,7 @@
  * leaves a scope that the walk has pinned, and somebody who hands over a cancel.
  *
  * Invariants: one walks at a time; nobody who leaves sleeps while the walk that has pinned his scope waits for somebody; he does not
- * leave while it is pinned; no cancel is left.
+ * leave while it is pinned; no cancel is left, nor is one queued while the walk waits for somebody.
  *
  * Run by the tests as threads, many times. With GenMC, each script by itself:
  * genmc --disable-spin-assume --disable-confirmation-annotation -- -DGENMC -DSCRIPT=0 walk.c
@@ -20,7 +20,12 @@
  *   9 says that the walk is over once it has ended it  (HAND: a cancel that nobody carries out)
  *  10 unpins relaxed                                   (LEAVE: a race for the scope)
  *  11 ends the walk relaxed                            (HAND: a race for what the walker has for itself)
- * As threads, on a machine with a strong order, 7 and 8 are found at once.
+ *  12 who has queued a cancel does not look at the walk (HAND: a cancel behind an older one)
+ *  13 who parks the walk does not look at the queue     (HAND: the same)
+ *  14 queues not seq_cst                                (HAND: the same)
+ *  15 who has queued looks at the walk not seq_cst      (HAND: the same)
+ *  16 who parks the walk looks at the queue not seq_cst (HAND: the same)
+ * As threads, on a machine with a strong order, 7, 8, 12 and 13 are found at once.
  */
 #include <assert.h>
 #include <pthread.h>
@@ -70,16 +75,19 @@ static bool claim(void)
 static bool left_to_workers(int mine)
 {
     atomic_store_explicit(&state, PARKED, BROKEN == 6 ? memory_order_relaxed : seq_store(2));
-    return BROKEN == 7 || atomic_load_explicit(&leavers, seq_load(3)) <= mine || !claim();
+    bool awaited = BROKEN != 7 && atomic_load_explicit(&leavers, seq_load(3)) > mine;
+    awaited = awaited || (BROKEN != 13 && atomic_load_explicit(&queued, seq_load(16)) != 0);
+    return !awaited || !claim();
 }
 
 /* A cancel is one walk. */
 static void take_queue(void)
 {
-    left = STRETCHES * atomic_exchange_explicit(&queued, 0, memory_order_acq_rel);
+    if (atomic_load_explicit(&queued, memory_order_relaxed) != 0)
+        left += STRETCHES * atomic_exchange_explicit(&queued, 0, memory_order_acq_rel);
 }
 
-static bool take_queued(void)
+static bool others_have_called(void)
 {
     int served = calls;
     if (BROKEN != 9)
@@ -87,33 +95,34 @@ static bool take_queued(void)
     int more = atomic_fetch_sub_explicit(&pending, served, weak(11, memory_order_acq_rel)) - served;
     if (BROKEN == 9)
         atomic_store_explicit(&state, SHORT, memory_order_relaxed);
-    if (more == 0)
-        return false;
-    calls = more;
-    take_queue();
-    return true;
+    if (more != 0)
+        calls = more;
+    return more != 0;
 }
 
 static void walk_stretch(int mine)
 {
     for (bool walking = true; walking;) {
+        take_queue();
         if (left > 0 && --left % STRETCHES == 0 && carried_out++ == 0) {
             must(scope == 0, "a scope that was left");
             atomic_fetch_sub_explicit(&pins, 1, weak(10, memory_order_acq_rel));
         }
-        walking = left == 0 ? take_queued() : !left_to_workers(mine);
+        take_queue();
+        walking = left == 0 ? others_have_called() : !left_to_workers(mine);
     }
 }
 
 static void *canceller(void *arg)
 {
     (void)arg;
-    atomic_fetch_add_explicit(&queued, 1, memory_order_acq_rel);
-    if (atomic_fetch_add_explicit(&pending, 1, memory_order_acq_rel) != 0)
-        return NULL;
-    calls = 1;
-    take_queue();
-    walk_stretch(0);
+    atomic_fetch_add_explicit(&queued, 1, seq(14));
+    if (atomic_fetch_add_explicit(&pending, 1, memory_order_acq_rel) == 0) {
+        calls = 1;
+        walk_stretch(0);
+    } else if (BROKEN != 12 && atomic_load_explicit(&state, seq_load(15)) == PARKED && claim()) {
+        walk_stretch(0);
+    }
     return NULL;
 }
 
@@ -165,6 +174,7 @@ static void run(void)
         if (threads[script][i] != NULL)
             pthread_join(thread[i], NULL);
     must(atomic_load(&asleep) == 0 || atomic_load(&pins) == 0, "who leaves sleeps for ever");
+    must(atomic_load(&state) != PARKED || atomic_load(&queued) == 0, "a cancel behind an older one");
     while (claim()) /* a worker, sooner or later */
         walk_stretch(0);
     must(atomic_load(&pins) == 0 && atomic_load(&pending) == 0 && atomic_load(&queued) == 0, "a cancel that nobody carries out");

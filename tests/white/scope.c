@@ -532,7 +532,7 @@ static uint64_t cost(yoke_fn fn, int n, int others)
 
 static int count_visits(void *arg)
 {
-    enum { BLOCKS = (100 + YOKE__SEATS - 1) / YOKE__SEATS, AT_ONCE = (YOKE__STRETCH + YOKE__SEATS - 1) / YOKE__SEATS };
+    enum { BLOCKS = (100 + YOKE__SEATS - 1) / YOKE__SEATS, AT_ONCE = (YOKE__STRETCH - 1 + YOKE__SEATS) / (YOKE__SEATS + 1) };
     (void)arg;
     for (int others = 0; others <= 300; others += 100) {           /* whoever is not inside costs nothing */
         check_int(cost(sleep_long, 1, others), 2);                 /* the mark, and the visit of the group itself */
@@ -607,6 +607,7 @@ static int walk_alone(void *arg)
             else
                 at.waking = hand_over_after_the_walk;
             check_int(yoke_group_cancel(g, 0), 0);
+            walk_to_the_end();
             check_int(handed_over, 1);
             check_int(here()->walks_pending, 0);
             check_int(asleep_in(other.block), 0); /* served by the walker before it went */

@@ -43,6 +43,12 @@ static struct yoke_runtime *here(void)
     return yoke__self()->rt;
 }
 
+static int run_anew(int workers, yoke_fn fn, void *arg)
+{
+    store(&cut, 0);
+    return run(workers, fn, arg);
+}
+
 static int sleep_long(void *arg)
 {
     (void)arg;
@@ -63,7 +69,6 @@ static int sleep_in_a_scope(void *arg)
 static void put_to_sleep(yoke_group g, yoke_fn fn)
 {
     store(&asleep, 0);
-    store(&cut, 0);
     for (int i = 0; i < SLEEPERS; i++)
         check_int(yoke_spawn_ptr(g, fn, NULL), 0);
     while (load(&asleep) < SLEEPERS)
@@ -97,7 +102,7 @@ static int cancel_and_look(void *arg)
     check_int(asleep_in(g.block), SLEEPERS);
     check_int(stop ? yoke_scope_stop(outer) : yoke_group_cancel(g, 0), 0);
     int left = asleep_in(g.block); /* those not yet visited are still shown */
-    check(left <= SLEEPERS - YOKE__STRETCH && left > SLEEPERS - YOKE__STRETCH - YOKE__SEATS);
+    check(left < SLEEPERS && left >= SLEEPERS - YOKE__STRETCH);
     check_int(here()->walks_pending, 1);
     check(yoke__walk_waits(here()));
     check_int(load(&cut), 0);
@@ -112,7 +117,7 @@ static void a_stretch_is_woken_and_the_rest_left_to_workers(void **state)
 {
     (void)state;
     for (int stop = 0; stop < 2; stop++)
-        assert_int_equal(run(1, cancel_and_look, &(bool){ stop != 0 }), 0);
+        assert_int_equal(run_anew(1, cancel_and_look, &(bool){ stop != 0 }), 0);
 }
 
 /* ---- who goes on with it -------------------------------------------------------------------------------------------------- */
@@ -127,12 +132,12 @@ static int yield_until_all_are_cut(void *arg)
 
 static int cancel_beside_yields(void *arg)
 {
-    (void)arg;
+    bool pinned = *(bool *)arg;
     YOKE_GROUP(busy);
     YOKE_GROUP(g);
     put_to_sleep(g, sleep_long);
     for (int i = 0; i < 3; i++)
-        check_int(yoke_spawn_ptr(busy, yield_until_all_are_cut, NULL), 0);
+        check_int(yoke_spawn_ptr_with(busy, (.pinned = pinned, .worker = -1), yield_until_all_are_cut, NULL), 0);
     check_int(yoke_yield(), 0);
     check_int(yoke_group_cancel(g, 0), 0);
     check_int(yoke_group_close(g, 0), 0);
@@ -142,7 +147,8 @@ static int cancel_beside_yields(void *arg)
 static void who_always_has_woken_fibers_goes_on_with_it(void **state)
 {
     (void)state;
-    assert_int_equal(run(1, cancel_beside_yields, NULL), 0);
+    for (int pinned = 0; pinned < 2; pinned++)
+        assert_int_equal(run_anew(1, cancel_beside_yields, &(bool){ pinned != 0 }), 0);
 }
 
 static yoke_group chain;
@@ -168,7 +174,7 @@ static int cancel_beside_tasks(void *arg)
 static void who_always_has_tasks_goes_on_with_it(void **state)
 {
     (void)state;
-    assert_int_equal(run(1, cancel_beside_tasks, NULL), 0);
+    assert_int_equal(run_anew(1, cancel_beside_tasks, NULL), 0);
 }
 
 static int cancel_and_compute(void *arg)
@@ -177,6 +183,7 @@ static int cancel_and_compute(void *arg)
     for (int i = repetitions(50); i > 0; i--) {
         YOKE_GROUP(g);
         put_to_sleep(g, sleep_long);
+        store(&cut, 0);
         check_int(yoke_group_cancel(g, 0), 0);
         while (load(&cut) < SLEEPERS)
             sched_yield(); /* the thread's: this worker does nothing else */
@@ -188,7 +195,104 @@ static int cancel_and_compute(void *arg)
 static void a_sleeping_worker_is_woken_for_it(void **state)
 {
     (void)state;
-    assert_int_equal(run(2, cancel_and_compute, NULL), 0);
+    assert_int_equal(run_anew(2, cancel_and_compute, NULL), 0);
+}
+
+/* ---- others that call meanwhile ---------------------------------------------------------------------------------------------- */
+
+static int sleep_behind(void *arg)
+{
+    (void)arg;
+    YOKE_SCOPE(own, .cancel_on_stop = true);
+    return yoke_scope_close(own, sleep_long(NULL));
+}
+
+/* The scope opened last, which is visited last. */
+static struct yoke__scope *newest(yoke_group g)
+{
+    return ((struct yoke__scope *)g.block)->children;
+}
+
+static int call_twice(void *arg)
+{
+    (void)arg;
+    YOKE_SCOPE(outer, .grace = YOKE_NEVER);
+    YOKE_GROUP(other);
+    YOKE_GROUP(g);
+    check_int(yoke_spawn_ptr(other, sleep_long, NULL), 0);
+    put_to_sleep(g, sleep_behind);
+    check_int(yoke_group_cancel(g, 0), 0);
+    check(yoke__walk_waits(here()));
+    struct yoke__scope *last = newest(g);
+    check_int(asleep_in(last), 1);
+    check_int(asleep_in(other.block), 1);
+    check_int(yoke_group_cancel(other, 0), 0); /* encloses what is yet to be visited; is in front of it all the same */
+    check_int(asleep_in(other.block), 0);
+    check(yoke__walk_waits(here()));
+    check_int(last->pins, 1);
+    yoke__scope_cancel(here(), last, YOKE__CANCEL_ASKED, 0, NULL); /* one of those; in front */
+    check_int(asleep_in(last), 0);
+    check_int(last->pins, 0);
+    check(yoke__walk_waits(here()));
+    check_int(yoke_scope_stop(outer), 0);
+    check(yoke__walk_waits(here()));
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(yoke_group_close(other, 0), 0);
+    check_int(load(&cut), SLEEPERS + 1);
+    check_int(here()->walks_pending, 0);
+    return yoke_scope_close(outer, 0);
+}
+
+static void who_calls_is_not_behind_an_older_cancel(void **state)
+{
+    (void)state;
+    assert_int_equal(run_anew(1, call_twice, NULL), 0);
+}
+
+struct stopper {
+    yoke_scope scope;
+    yoke_group group;
+    bool parked;
+};
+
+/* With a walk of its own parked, or not. */
+static int stop_and_look(void *arg)
+{
+    struct stopper *me = arg;
+    int marked = 0;
+    YOKE_GROUP(own);
+    if (me->parked) {
+        put_to_sleep(own, sleep_long);
+        check_int(yoke_group_cancel(own, 0), 0);
+        check(yoke__walk_waits(here()));
+    }
+    check_int(yoke_scope_stop(me->scope), 0);
+    for (struct yoke__scope *s = ((struct yoke__scope *)me->group.block)->children; s != NULL; s = s->sibling)
+        marked += s->cancel == YOKE__CANCEL_STOP;
+    check_int(marked, SLEEPERS);
+    check(yoke__walk_waits(here())); /* they are woken by and by */
+    return yoke_group_close(own, 0);
+}
+
+static int stop_many(void *arg)
+{
+    YOKE_GROUP(stoppers);
+    YOKE_SCOPE(outer, .grace = YOKE_NEVER);
+    YOKE_GROUP(g);
+    put_to_sleep(g, sleep_behind);
+    check_int(yoke_spawn(stoppers, stop_and_look, struct stopper, .scope = outer, .group = g, .parked = *(bool *)arg), 0);
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(yoke_scope_close(outer, 0), 0);
+    check_int(yoke_group_close(stoppers, 0), 0);
+    check_int(load(&cut), *(bool *)arg ? 2 * SLEEPERS : SLEEPERS);
+    return 0;
+}
+
+static void a_stop_has_marked_all_when_it_returns(void **state)
+{
+    (void)state;
+    for (int parked = 0; parked < 2; parked++)
+        assert_int_equal(run_anew(1, stop_many, &(bool){ parked != 0 }), 0);
 }
 
 /* ---- leaving ---------------------------------------------------------------------------------------------------------------- */
@@ -222,7 +326,7 @@ static int leave_what_is_yet_to_be_visited(void *arg)
 static void who_leaves_goes_on_with_it(void **state)
 {
     (void)state;
-    assert_int_equal(run(1, leave_what_is_yet_to_be_visited, NULL), 0);
+    assert_int_equal(run_anew(1, leave_what_is_yet_to_be_visited, NULL), 0);
 }
 
 static struct yoke__scope *cancelled;
@@ -279,7 +383,7 @@ static int leave_while_another_thread_walks(void *arg)
 static void while_somebody_leaves_the_walker_goes_on_himself(void **state)
 {
     (void)state;
-    assert_int_equal(run(1, leave_while_another_thread_walks, NULL), 0);
+    assert_int_equal(run_anew(1, leave_while_another_thread_walks, NULL), 0);
 }
 
 /* ---- a crowd ---------------------------------------------------------------------------------------------------------------- */
@@ -343,7 +447,7 @@ static void in_a_crowd_nobody_is_forgotten(void **state)
     (void)state;
     for (int i = repetitions(20); i > 0; i--)
         for (int workers = 1; workers <= 4; workers++)
-            assert_int_equal(run(workers, cancel_a_forest, NULL), 0);
+            assert_int_equal(run_anew(workers, cancel_a_forest, NULL), 0);
 }
 
 int main(void)
@@ -353,6 +457,8 @@ int main(void)
         cmocka_unit_test(who_always_has_woken_fibers_goes_on_with_it),
         cmocka_unit_test(who_always_has_tasks_goes_on_with_it),
         cmocka_unit_test(a_sleeping_worker_is_woken_for_it),
+        cmocka_unit_test(who_calls_is_not_behind_an_older_cancel),
+        cmocka_unit_test(a_stop_has_marked_all_when_it_returns),
         cmocka_unit_test(who_leaves_goes_on_with_it),
         cmocka_unit_test(while_somebody_leaves_the_walker_goes_on_himself),
         cmocka_unit_test(in_a_crowd_nobody_is_forgotten),
