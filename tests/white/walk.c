@@ -386,6 +386,87 @@ static void while_somebody_leaves_the_walker_goes_on_himself(void **state)
     assert_int_equal(run_anew(1, leave_while_another_thread_walks, NULL), 0);
 }
 
+/* ---- without memory ---------------------------------------------------------------------------------------------------------- */
+
+static int refused;
+
+/* So deep that the first stretch wakes nobody. */
+static int sleep_deep(void *arg)
+{
+    YOKE_SCOPE(one);
+    YOKE_SCOPE(two);
+    YOKE_SCOPE(three);
+    YOKE_SCOPE(four);
+    int rc = sleep_long(arg);
+    if (rc == -ENOMEM) {
+        add(&refused, 1);
+        rc = 0;
+    }
+    rc = yoke_scope_close(four, rc);
+    rc = yoke_scope_close(three, rc);
+    rc = yoke_scope_close(two, rc);
+    return yoke_scope_close(one, rc);
+}
+
+static int closing;
+
+static void *cancel_when_it_closes(void *arg)
+{
+    while (load(&closing) == 0)
+        sched_yield();
+    for (int i = 0; i < 200; i++)
+        sched_yield(); /* the worker is on its thread's own stack by now, most likely */
+    return cancel_from_outside(arg);
+}
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* Waits on the last stack for a child that is not called there, as it is pinned, and cannot begin without another. */
+static int close_on_the_last(void *arg)
+{
+    (void)arg;
+    YOKE_GROUP(own);
+    check_int(yoke_spawn_ptr_with(own, (.pinned = true, .worker = -1), nothing, NULL), 0);
+    store(&closing, 1);
+    return yoke_group_close(own, 0);
+}
+
+static int cancel_without_a_stack(void *arg)
+{
+    pthread_t thread;
+    (void)arg;
+    YOKE_GROUP(outside);
+    YOKE_GROUP(g);
+    put_to_sleep(g, sleep_deep);
+    runtime = here();
+    cancelled = g.block;
+    store(&refused, 0);
+    store(&closing, 0);
+    check_int(pthread_create(&thread, NULL, cancel_when_it_closes, NULL), 0);
+    yoke__os_fault_set(YOKE__OS_MMAP, -1, ENOMEM);
+    while (load(&refused) == 0) {
+        check_int(yoke_spawn_ptr(g, sleep_deep, NULL), 0);
+        check_int(yoke_yield(), 0);
+    }
+    check_int(yoke_spawn_ptr(outside, close_on_the_last, NULL), 0);
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(load(&closing), 1);
+    yoke__os_fault_clear();
+    check_int(pthread_join(thread, NULL), 0);
+    check(load(&refused) > 0 && load(&cut) >= SLEEPERS);
+    return yoke_group_close(outside, 0);
+}
+
+static void a_worker_without_a_stack_goes_on_with_it(void **state)
+{
+    (void)state;
+    assert_int_equal(run_anew(1, cancel_without_a_stack, NULL), 0);
+}
+
 /* ---- a crowd ---------------------------------------------------------------------------------------------------------------- */
 
 struct party {
@@ -461,6 +542,7 @@ int main(void)
         cmocka_unit_test(a_stop_has_marked_all_when_it_returns),
         cmocka_unit_test(who_leaves_goes_on_with_it),
         cmocka_unit_test(while_somebody_leaves_the_walker_goes_on_himself),
+        cmocka_unit_test(a_worker_without_a_stack_goes_on_with_it),
         cmocka_unit_test(in_a_crowd_nobody_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
