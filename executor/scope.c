@@ -272,7 +272,7 @@ void yoke__scope_retire(struct yoke_runtime *rt, struct yoke__scope *scope)
     yoke__walk_let_pass(rt, scope);
     if (yoke__unlikely(scope->stopping)) { /* no longer changed: the generation was */
         yoke__stop_disarm(scope);          /* nobody arms any more: who did held a pin */
-        yoke__walk_let_pass(rt, scope);                 /* of timers that have fired */
+        yoke__walk_let_pass(rt, scope);    /* of timers that have fired */
     }
     yoke__store_relaxed(&scope->pins, 0); /* nobody else is left */
     if (!yoke__seats_retire(scope) || scope->children != NULL)
