@@ -194,7 +194,7 @@ struct yoke__scope {
     uint8_t linked;      /* in parent's list of children; written under the parent's lock, top down */
     uint8_t cancel_on_stop;
     uint8_t stopping;       /* atomic; set once, under lock */
-    uint8_t work_cancelled; /* the walker's own: it is to be visited as cancelled, not only as stopping */
+    uint8_t work_cancelled, work_stopping; /* the walker's own: as what it is to be visited */
     uint8_t visited;        /* by a walker, as cancelled; under lock */
     uint8_t large;          /* the stacks on which tasks and forks begin that are begun in here: large.h */
     struct yoke__lock lock;

@@ -54,16 +54,20 @@ static void unlink_work(struct yoke__scope *scope)
     scope->work_back = NULL;
 }
 
-/* In front, with a pin of its own; who is there already has one. A scope is in one of the two lists: what is to be cancelled need not be stopped. */
+/* In front, with a pin of its own; who is there already has one, and may be there for both: then it is among the cancelled. */
 static void push_work(struct yoke__walk *walk, struct yoke__scope *scope, bool cancelled)
 {
     if (scope->work_back != NULL) {
         unlink_work(scope);
-        cancelled = cancelled || scope->work_cancelled;
         yoke__scope_unpin(scope);
+    } else {
+        scope->work_cancelled = scope->work_stopping = false;
     }
-    struct yoke__scope **list = cancelled ? &walk->work : &walk->descent;
-    scope->work_cancelled = cancelled;
+    if (cancelled)
+        scope->work_cancelled = true;
+    else
+        scope->work_stopping = true;
+    struct yoke__scope **list = scope->work_cancelled ? &walk->work : &walk->descent;
     scope->work_next = *list;
     scope->work_back = list;
     if (scope->work_next != NULL)
@@ -108,12 +112,12 @@ static bool cut_on_stop_locked(struct yoke_runtime *rt, struct yoke__scope *scop
     return true;
 }
 
-/* A stop has come to it. */
+/* A stop has come to it. What is cancelled already is marked all the same: it closes as what was stopped. */
 static void descend(struct yoke_runtime *rt, struct yoke__scope *scope)
 {
     yoke__lock_acquire(&scope->lock);
     bool cut = scope->cancel_on_stop && cut_on_stop_locked(rt, scope);
-    if (!cut && !scope->visited)
+    if (!cut)
         push_children_locked(&rt->walk, scope, false);
     yoke__lock_release(&scope->lock);
     if (cut)
@@ -122,15 +126,19 @@ static void descend(struct yoke_runtime *rt, struct yoke__scope *scope)
         yoke__scope_unpin(scope);
 }
 
-/* It is cancelled, or what it is in. */
+/* It is cancelled, or what it is in; and a stop may have come to it too. */
 static void visit(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__roused *roused)
 {
     yoke__lock_acquire(&scope->lock);
     roused->cost++;
+    if (scope->work_stopping && scope->cancel_on_stop)
+        (void)cut_on_stop_locked(rt, scope);
     if (!scope->visited) {
         push_children_locked(&rt->walk, scope, true);
         yoke__seats_cancel_begin_locked(scope, roused);
     }
+    if (scope->work_stopping)
+        push_children_locked(&rt->walk, scope, false);
     scope->visited = true;
     bool rest = yoke__seats_cancel_locked(scope, roused);
     yoke__lock_release(&scope->lock);

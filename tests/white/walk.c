@@ -243,6 +243,41 @@ static int call_twice(void *arg)
     return yoke_scope_close(outer, 0);
 }
 
+static int sleep_behind_two(void *arg)
+{
+    YOKE_SCOPE(own);
+    return yoke_scope_close(own, sleep_behind(arg));
+}
+
+/* What is in a cancelled scope is marked by a stop that comes later, whether the cancel's walk has been there or not. */
+static int stop_the_cancelled(void *arg)
+{
+    bool parked = *(bool *)arg;
+    int marked = 0;
+    YOKE_SCOPE(outer, .grace = YOKE_NEVER);
+    YOKE_GROUP(g);
+    put_to_sleep(g, sleep_behind_two);
+    check_int(yoke_group_cancel(g, 0), 0);
+    while (!parked && yoke__walk_claim(here()))
+        yoke__walk_stretch(here());
+    check(yoke__walk_waits(here()) == parked);
+    check_int(yoke_scope_stop(outer), 0);
+    while (yoke__walk_claim(here()))
+        yoke__walk_stretch(here());
+    for (struct yoke__scope *s = ((struct yoke__scope *)g.block)->children; s != NULL; s = s->sibling)
+        marked += s->children->cancel == YOKE__CANCEL_STOP;
+    check_int(marked, SLEEPERS);
+    check_int(yoke_group_close(g, 0), 0);
+    return yoke_scope_close(outer, 0);
+}
+
+static void a_stop_marks_what_is_cancelled(void **state)
+{
+    (void)state;
+    for (int parked = 0; parked < 2; parked++)
+        assert_int_equal(run_anew(1, stop_the_cancelled, &(bool){ parked != 0 }), 0);
+}
+
 static void who_calls_is_not_behind_an_older_cancel(void **state)
 {
     (void)state;
@@ -540,6 +575,7 @@ int main(void)
         cmocka_unit_test(a_sleeping_worker_is_woken_for_it),
         cmocka_unit_test(who_calls_is_not_behind_an_older_cancel),
         cmocka_unit_test(a_stop_has_marked_all_when_it_returns),
+        cmocka_unit_test(a_stop_marks_what_is_cancelled),
         cmocka_unit_test(who_leaves_goes_on_with_it),
         cmocka_unit_test(while_somebody_leaves_the_walker_goes_on_himself),
         cmocka_unit_test(a_worker_without_a_stack_goes_on_with_it),
