@@ -11,7 +11,7 @@
  * Stop against a cancel_on_stop scope that is being opened. The opener links it to its ancestors (which others do when they block) and
  * then asks upwards; the stopper sets `stopping` and then visits the lists of children, each under its scope's lock. If the
  * visit came to the list first, that lock makes the opener see the mark; else the visit finds the scope. Both may cancel it: one mark counts.
- * From then on it is a cancel like any other (scope.c): marked, then the epoch raised, then the sleepers woken.
+ * From then on it is a cancel like any other (walk.c): marked, then the epoch raised, then the sleepers woken.
  *
  * Stop against close. The stopper compares the generation, sets `stopping` and pins the scope under its lock; it arms the
  * timers and only then hands the pin on to the walk. The closer changes the generation and lets whoever has the lock pass, so that `stopping`

@@ -23,7 +23,8 @@
  *   - who has queued something, so that it is not behind all that an older cancel has yet to visit: it is put in front of that;
  *   - who leaves a scope, which he may only when it is not pinned any more (`leavers`): he waits on his worker, and perhaps all workers do.
  *
- * Progress: a walker waits for locks of scopes only.
+ * Progress: a walker waits for locks of scopes only. Without a bound are: how long one walks to whom others keep calling, or for whom somebody always
+ * leaves; a stop's descent, which is one go; and how long the rest of an older cancel waits behind what newer ones bring.
  */
 #include "walk.h"
 
