@@ -212,9 +212,10 @@ struct yoke__scope {
     struct yoke__seat seat;
     struct yoke__seats *seats, *full_seats, *unvisited;
     struct yoke__scope *children, *sibling, **back;
-    uint32_t pins;                 /* cancellers that look at this scope; top bit: the closer sleeps on it */
+    struct yoke__scope *child_due; /* the next child that a walker has to pin, those behind it too */
+    uint32_t pins;                 /* cancellers that look at this scope; top bit: the closer sleeps */
     struct yoke__scope *walk_next; /* queue of cancels to carry out (runtime.walks) */
-    struct yoke__scope *work_next, **work_back; /* a list of the walker's own; `work_back` NULL: in none */
+    struct yoke__scope *work_next, **work_back; /* in a yoke__worklist; `work_back` NULL: in none */
     struct yoke__timer timer;
     struct yoke__stop stop;
 };
@@ -366,6 +367,7 @@ struct yoke__worker {
     uint32_t woken;                /* woken fibers resumed so far */
     uint32_t row;                  /* `woken` when the row began */
     uint32_t round;                /* `woken` when all are resumed that were there at the last look for events */
+    bool woken_first;              /* in this row: before pinned ones */
     uint32_t injected_turn;        /* so many of the injected come before the next row; 0: the row is not over, or nobody has had his turn */
     uint32_t walk_rows;            /* rows run while a walk was parked */
     uint32_t thinning;             /* items of the deque to run before woken fibers: yoke__worker_thin_out() */
@@ -390,12 +392,17 @@ struct yoke__worker {
 
 /* A walk of cancels and stops: the walker's; parked, the next one's. walk.c. Resumed: it is a long one. */
 enum yoke__walk_state { YOKE__WALK_SHORT = 0, YOKE__WALK_PARKED, YOKE__WALK_RESUMED };
+struct yoke__worklist {
+    struct yoke__scope *first, **end; /* `end`: where the next one behind all others would be named */
+};
 struct yoke__walk {
-    struct yoke__scope *work;    /* cancelled, pinned: to visit */
-    struct yoke__scope *descent; /* stopping, pinned: to look for what is cancel_on_stop */
-    uint32_t calls;              /* of runtime.walks_pending that it serves */
+    struct yoke__worklist work;    /* cancelled, pinned: to visit */
+    struct yoke__worklist descent; /* stopping, pinned: to look for what is cancel_on_stop */
+    bool overtaken;                /* what was called later has come in front of some of the work */
+    uint32_t calls;                /* of runtime.walks_pending that it serves */
     uint32_t state __attribute__((aligned(64))); /* enum yoke__walk_state; each worker looks at it */
-    uint32_t leavers;            /* threads that wait for a pin to go */
+    uint32_t leavers;              /* threads that wait for a pin to go */
+    uint32_t bell;                 /* futex: they look again */
 };
 
 /* ---- runtime ------------------------------------------------------------------------------------------------------------ */

@@ -2,8 +2,8 @@
  * find.c - finding work.
  *
  * Order of looking for work: what is pinned here; in turns, woken fibers, first in first out, and what other threads injected, which is
- * mostly fibers that I/O or a timer woke; a cancel that waits for somebody to go on with it (walk.c), which wakes more; the own deque, last in
- * first out; other workers. After a row of eight woken or pinned ones the deque goes first once, the walk before it once in so many rows, and then up to
+ * mostly fibers that I/O or a timer woke (in every other row these, and then what is pinned); a cancel that waits for somebody to go on with it
+ * (walk.c), which wakes more; the own deque, last in first out; other workers. After a row of eight woken or pinned ones the deque goes first once, the walk before it once in so many rows, and then up to
  * eight injected, so that none of them starves. If a spawn finds the deque overfull, some of it goes first too. While woken
  * fibers are run without a pause there is a look for events after each round of them, or LOOK_NS, whichever is longer.
  *
@@ -106,6 +106,7 @@ static void begin_row(struct yoke__worker *w)
 {
     w->row = w->woken;
     w->injected_turn = 0;
+    w->woken_first = !w->woken_first;
 }
 
 bool yoke__turn_of_others_slow(struct yoke__worker *w)
@@ -223,7 +224,7 @@ static void look_for_events(struct yoke__worker *w)
 struct yoke__found yoke__find_here(struct yoke__worker *w)
 {
     struct yoke__found f = { NULL, NULL, NULL, false };
-    if (!yoke__row_is_over(w) && (f.node = take_pinned(w, false)) != NULL)
+    if (!yoke__row_is_over(w) && !w->woken_first && (f.node = take_pinned(w, false)) != NULL)
         return f;
     if (yoke__unlikely(w->thinning > 0)) {
         if ((f.item = yoke__deque_pop(&w->head.deque)) != NULL)
@@ -246,7 +247,7 @@ struct yoke__found yoke__find_here(struct yoke__worker *w)
         if (f.node != NULL)
             return f;
     }
-    if ((f.node = take_pinned(w, false)) != NULL)
+    if (!w->woken_first && (f.node = take_pinned(w, false)) != NULL)
         return f;
     bool injected_first = ++w->turn % 2 == 0;
     if (injected_first && (f.node = take_injected(w, false)) != NULL)
@@ -254,6 +255,8 @@ struct yoke__found yoke__find_here(struct yoke__worker *w)
     if ((f.fiber = yoke__take_woken(w)) != NULL)
         return f;
     if (!injected_first && (f.node = take_injected(w, false)) != NULL)
+        return f;
+    if (w->woken_first && (f.node = take_pinned(w, false)) != NULL)
         return f;
     if ((f.fiber = go_on_with_the_walk(w)) != NULL)
         return f;

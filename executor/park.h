@@ -8,6 +8,9 @@
 
 void yoke__wake_slow(struct yoke_runtime *rt);
 
+/* Wakes everybody. */
+void yoke__wake_all(struct yoke_runtime *rt);
+
 /* A hint. */
 static inline bool yoke__anybody_idle(struct yoke_runtime *rt)
 {
@@ -26,11 +29,17 @@ static inline void yoke__wake_one(struct yoke_runtime *rt)
         yoke__wake_slow(rt);
 }
 
+/* The same after something was pushed that not everybody may take: with `migrate` who left a fiber passes it over (find.c). */
+static inline void yoke__wake_for_any(struct yoke_runtime *rt)
+{
+    if (yoke__unlikely(rt->migrate))
+        yoke__wake_all(rt);
+    else
+        yoke__wake_one(rt);
+}
+
 /* Wakes one certain worker if it sleeps. */
 void yoke__wake_worker(struct yoke__worker *w);
-
-/* Wakes everybody: the end. */
-void yoke__wake_all(struct yoke_runtime *rt);
 
 /*
  * Sleeps until there may be work. Called with nothing found. What the poll brought: fibers linked by `next`, to be made ready. NULL: it was

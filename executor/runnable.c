@@ -19,10 +19,7 @@ void yoke__runtime_post(struct yoke_runtime *rt, struct yoke__node *node)
 {
     yoke__inbox_push(&rt->inject, node);
     yoke__fence_seq(); /* store-load against yoke__park(): the push, then the look for sleepers */
-    if (yoke__unlikely(rt->migrate))
-        yoke__wake_all(rt); /* not everybody may take it: see take_injected() in find.c */
-    else
-        yoke__wake_one(rt);
+    yoke__wake_for_any(rt);
 }
 
 void yoke__put_back(struct yoke__worker *w, void *item)

@@ -224,6 +224,8 @@ static void unlink_from_parent(struct yoke__scope *scope)
     *scope->back = scope->sibling;
     if (scope->sibling != NULL)
         scope->sibling->back = scope->back;
+    if (parent->child_due == scope)
+        parent->child_due = scope->sibling;
     yoke__store_relaxed(&scope->linked, 0); /* the owner alone is left inside */
     yoke__lock_release(&parent->lock);
 }
@@ -243,6 +245,7 @@ void yoke__scope_prepare(struct yoke_runtime *rt, struct yoke__scope *scope, str
     scope->stopping = 0;
     scope->stop.grace = scope->stop.hard_after = 0;
     scope->visited = false;
+    scope->child_due = NULL;
     scope->linked = parent == NULL; /* a root is reachable by itself */
     scope->cancel = YOKE__CANCEL_NONE;
     scope->deadline = YOKE_NEVER;

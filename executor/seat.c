@@ -154,7 +154,7 @@ void yoke__seat_vacate_slow(struct yoke__strand *strand)
 void yoke__roused_ready(struct yoke_runtime *rt, struct yoke__roused *roused)
 {
     yoke__ready_list(rt, roused->first);
-    *roused = (struct yoke__roused){ NULL, 0 };
+    roused->first = NULL;
 }
 
 static void fire_locked(struct yoke__seat *seat, struct yoke__wait *wait, struct yoke__roused *roused)
@@ -215,7 +215,7 @@ void yoke__seats_cancel_begin_locked(struct yoke__scope *scope, struct yoke__rou
 bool yoke__seats_cancel_locked(struct yoke__scope *scope, struct yoke__roused *roused)
 {
     struct yoke__seats *block;
-    while ((block = scope->unvisited) != NULL && roused->cost < YOKE__STRETCH) {
+    while ((block = scope->unvisited) != NULL && roused->cost < roused->most) {
         fire_block_locked(block, roused);
         roused->cost++;
         unlink_block(block);

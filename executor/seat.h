@@ -65,10 +65,10 @@ void yoke__seat_rise(struct yoke__seat *seat, struct yoke__wait *wait);
 struct yoke__wait *yoke__seat_hold_locked(struct yoke__seat *seat);
 void yoke__seat_let_go_locked(struct yoke__seat *seat, struct yoke__wait *wait);
 
-/* Fibers that a canceller has to make ready, and what it has looked at: waits, blocks of seats, scopes. */
+/* Fibers that a canceller has to make ready, and what it has looked at: waits, blocks of seats, scopes. More is not begun once that is `most`. */
 struct yoke__roused {
     struct yoke__fiber *first;
-    unsigned cost;
+    unsigned cost, most;
 };
 void yoke__roused_ready(struct yoke_runtime *rt, struct yoke__roused *roused);
 
@@ -80,8 +80,8 @@ enum { YOKE__STRETCH = 256 };
 #endif
 
 /*
- * Fires the waits of the scope, which is cancelled and locked: first its owner's, with all others to be visited, and then these, until it has cost a
- * stretch. True: some are left, for another time, with the lock given up meanwhile. Whoever sits down later sees the cancel himself.
+ * Fires the waits of the scope, which is cancelled and locked: first its owner's, with all others to be visited, and then these, until it has cost the
+ * most. True: some are left, for another time, with the lock given up meanwhile. Whoever sits down later sees the cancel himself.
  */
 void yoke__seats_cancel_begin_locked(struct yoke__scope *scope, struct yoke__roused *roused);
 bool yoke__seats_cancel_locked(struct yoke__scope *scope, struct yoke__roused *roused);

@@ -12,7 +12,7 @@
  *
  * Visits go by stretches. When so many waits, blocks of seats and scopes have been looked at the walker makes those it has woken ready, here, and
  * parks the rest, which is all in runtime.walk: so a cancel takes neither a task nor the service thread for long, and those woken run
- * while they are in the caches of who has woken them. (But one visit pins all children of a scope.) Workers take turns: whoever has no woken
+ * while they are in the caches of who has woken them. Workers take turns: whoever has no woken
  * fiber goes on with a parked walk before it looks into its deque, and so does a worker that has run about as many as a stretch wakes (find.c). To
  * go on is to claim it: `state` PARKED -> RESUMED by compare-exchange (acquire; parking releases). Parked, it is something to do like
  * any push: a store and a barrier before a look for sleepers, and a parker looks at it behind its own barrier (park.c).
@@ -20,47 +20,67 @@
  * Workers may not come for long. So a walk is not left to them while anybody waits for it, who says so and then looks whether it is parked; who parks
  * it looks afterwards whether anybody has said so (all seq_cst). One of the two sees the other, and claims it, unless somebody else was faster, who
  * will come to the same question. Who waits is
- *   - who has queued something, so that it is not behind all that an older cancel has yet to visit: it is put in front of that;
+ *   - who has queued something, so that it is not behind all that an older cancel has yet to visit: it is put in front of that, but each stretch
+ *     begins with some of what it has overtaken;
  *   - who leaves a scope, which he may only when it is not pinned any more (`leavers`): he waits on his worker, and perhaps all workers do.
  *
- * Progress: a walker waits for locks of scopes only. Without a bound are: how long one walks to whom others keep calling, or for whom somebody always
- * leaves; a stop's descent, which is one go; and how long the rest of an older cancel waits behind what newer ones bring.
+ * One walker does not walk for ever for others, least of all the service thread, who has timers to fire. After so many stretches he parks the walk
+ * whoever waits. Who leaves is told by a bell, and goes on with it himself: he reads the bell, then looks at his pins and the walk, and sleeps only if it
+ * has not rung since. A cancel that is queued by then has been marked, and is seen by whoever asks; to run those it wakes takes a worker, who comes
+ * by the walk first. But what a stop marks is marked by the walk alone, so for a stop he goes on.
+ *
+ * Progress: a walker waits for locks of scopes only. Without a bound is a stop's descent, which is one go.
  */
 #include "walk.h"
 
+#include <limits.h>
+
 #include "park.h"
-#include "runnable.h"
 #include "scope.h"
 #include "seat.h"
 
 #define PIN_SLEEPER 0x80000000u
 
+enum { STRETCHES = 8 }; /* that a worker walks at most at once */
+
 /* ---- pins --------------------------------------------------------------------------------------------------------------- */
 
-void yoke__scope_unpin(struct yoke__scope *scope)
+static void ring(struct yoke_runtime *rt)
 {
-    uint32_t *pins = &scope->pins;
+    yoke__add_seq(&rt->walk.bell, 1);
+    yoke__os_futex_wake(&rt->walk.bell, INT_MAX);
+}
+
+void yoke__scope_unpin(struct yoke_runtime *rt, struct yoke__scope *scope)
+{
     /* release: what the walker did to the scope happens before its reuse; pairs with yoke__walk_let_pass() */
-    if (yoke__sub_acq_rel(pins, 1) == PIN_SLEEPER + 1)
-        yoke__os_futex_wake(pins, 1); /* the word is type-stable: a late wake is spurious at worst */
+    if (yoke__sub_acq_rel(&scope->pins, 1) == PIN_SLEEPER + 1)
+        ring(rt);
 }
 
 /* ---- what is to be visited ------------------------------------------------------------------------------------------------ */
 
-static void unlink_work(struct yoke__scope *scope)
+static struct yoke__worklist *list_of(struct yoke__walk *walk, const struct yoke__scope *scope)
+{
+    return scope->work_cancelled ? &walk->work : &walk->descent;
+}
+
+static void unlink_work(struct yoke__walk *walk, struct yoke__scope *scope)
 {
     *scope->work_back = scope->work_next;
     if (scope->work_next != NULL)
         scope->work_next->work_back = scope->work_back;
+    else
+        list_of(walk, scope)->end = scope->work_back;
     scope->work_back = NULL;
 }
 
-/* In front, with a pin of its own; who is there already has one, and may be there for both: then it is among the cancelled. */
-static void push_work(struct yoke__walk *walk, struct yoke__scope *scope, bool cancelled)
+/* With a pin of its own, in front, or behind all others. Who is there already has one, and may be there for both: then it is among the cancelled. */
+static void push_work(struct yoke_runtime *rt, struct yoke__scope *scope, bool cancelled, bool behind)
 {
     if (scope->work_back != NULL) {
-        unlink_work(scope);
-        yoke__scope_unpin(scope);
+        unlink_work(&rt->walk, scope);
+        yoke__scope_unpin(rt, scope);
     } else {
         scope->work_cancelled = scope->work_stopping = false;
     }
@@ -68,36 +88,38 @@ static void push_work(struct yoke__walk *walk, struct yoke__scope *scope, bool c
         scope->work_cancelled = true;
     else
         scope->work_stopping = true;
-    struct yoke__scope **list = scope->work_cancelled ? &walk->work : &walk->descent;
-    scope->work_next = *list;
-    scope->work_back = list;
+    struct yoke__worklist *list = list_of(&rt->walk, scope);
+    struct yoke__scope **place = behind && list->first != NULL ? list->end : &list->first;
+    scope->work_next = *place;
+    scope->work_back = place;
     if (scope->work_next != NULL)
         scope->work_next->work_back = &scope->work_next;
-    *list = scope;
+    else
+        list->end = &scope->work_next;
+    *place = scope;
 }
 
-static void push_children_locked(struct yoke__walk *walk, struct yoke__scope *scope, bool cancelled)
+/* The last one of a list that is not empty. */
+static struct yoke__scope *last_work(const struct yoke__worklist *list)
 {
-    for (struct yoke__scope *child = scope->children; child != NULL; child = child->sibling)
-        if (!child->shield) {
-            yoke__scope_pin(child);
-            push_work(walk, child, cancelled);
-        }
+    return yoke__container(list->end, struct yoke__scope, work_next);
 }
 
 /* What calls have queued; the first of them comes first. */
 static void take_queues(struct yoke_runtime *rt)
 {
     struct yoke__scope *scope, *next;
-    if (yoke__load_relaxed(&rt->walks) != NULL) /* looked at for good when the walk is parked, or over */
+    if (yoke__load_relaxed(&rt->walks) != NULL) { /* looked at for good when the walk is parked, or over */
+        rt->walk.overtaken = rt->walk.work.first != NULL;
         for (scope = yoke__xchg_acq_rel(&rt->walks, (struct yoke__scope *)NULL); scope != NULL; scope = next) { /* pairs with yoke__scope_carry_out() */
             next = scope->walk_next;
-            push_work(&rt->walk, scope, true);
+            push_work(rt, scope, true, false);
         }
+    }
     if (yoke__load_relaxed(&rt->stops) != NULL)
         for (scope = yoke__xchg_acq_rel(&rt->stops, (struct yoke__scope *)NULL); scope != NULL; scope = next) { /* yoke__scope_carry_out_stop() */
             next = scope->stop.next;
-            push_work(&rt->walk, scope, false);
+            push_work(rt, scope, false, false);
         }
 }
 
@@ -108,9 +130,23 @@ static bool cut_on_stop_locked(struct yoke_runtime *rt, struct yoke__scope *scop
 {
     if (!yoke__scope_mark_locked(scope, YOKE__CANCEL_STOP, 0, scope->site, 0))
         return false;
-    yoke__scope_unpin(scope); /* the walk has a pin of its own */
+    yoke__scope_unpin(rt, scope); /* the walk has a pin of its own */
     yoke__add_seq(&rt->epoch, 1); /* after the mark, before anybody in there is woken; pairs with yoke__scope_cancelled() */
     return true;
+}
+
+static void push_child_locked(struct yoke_runtime *rt, struct yoke__scope *child, bool cancelled, bool behind)
+{
+    if (!child->shield) {
+        yoke__scope_pin(child);
+        push_work(rt, child, cancelled, behind);
+    }
+}
+
+static void descend_to_children_locked(struct yoke_runtime *rt, struct yoke__scope *scope)
+{
+    for (struct yoke__scope *child = scope->children; child != NULL; child = child->sibling)
+        push_child_locked(rt, child, false, false);
 }
 
 /* A stop has come to it. What is cancelled already is marked all the same: it closes as what was stopped. */
@@ -119,34 +155,58 @@ static void descend(struct yoke_runtime *rt, struct yoke__scope *scope)
     yoke__lock_acquire(&scope->lock);
     bool cut = scope->cancel_on_stop && cut_on_stop_locked(rt, scope);
     if (!cut)
-        push_children_locked(&rt->walk, scope, false);
+        descend_to_children_locked(rt, scope);
     yoke__lock_release(&scope->lock);
     if (cut)
-        push_work(&rt->walk, scope, true);
+        push_work(rt, scope, true, false);
     else
-        yoke__scope_unpin(scope);
+        yoke__scope_unpin(rt, scope);
 }
 
-/* It is cancelled, or what it is in; and a stop may have come to it too. */
-static void visit(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__roused *roused)
+/*
+ * It is cancelled, or what it is in; and a stop may have come to it too. First its seats, then some of its children, which come before what is left of
+ * it. `behind`: so do all others.
+ */
+static void visit(struct yoke_runtime *rt, struct yoke__scope *scope, struct yoke__roused *roused, bool behind)
 {
     yoke__lock_acquire(&scope->lock);
     roused->cost++;
     if (scope->work_stopping && scope->cancel_on_stop)
         (void)cut_on_stop_locked(rt, scope);
+    if (scope->work_stopping)
+        descend_to_children_locked(rt, scope);
     if (!scope->visited) {
-        push_children_locked(&rt->walk, scope, true);
+        scope->visited = true;
+        scope->child_due = scope->children;
         yoke__seats_cancel_begin_locked(scope, roused);
     }
-    if (scope->work_stopping)
-        push_children_locked(&rt->walk, scope, false);
-    scope->visited = true;
     bool rest = yoke__seats_cancel_locked(scope, roused);
+    push_work(rt, scope, true, behind);
+    while (!rest && scope->child_due != NULL) {
+        struct yoke__scope *child = scope->child_due;
+        scope->child_due = child->sibling;
+        push_child_locked(rt, child, true, behind);
+        rest = ++roused->cost >= roused->most;
+    }
+    rest = rest || scope->child_due != NULL;
+    if (!rest)
+        unlink_work(&rt->walk, scope);
     yoke__lock_release(&scope->lock);
-    if (rest)
-        push_work(&rt->walk, scope, true);
-    else
-        yoke__scope_unpin(scope);
+    if (!rest)
+        yoke__scope_unpin(rt, scope);
+}
+
+/* What was called first is not for ever behind what was called later: each stretch begins with something of it, which takes about half of it. */
+static void visit_the_oldest(struct yoke_runtime *rt, struct yoke__roused *roused)
+{
+    struct yoke__walk *walk = &rt->walk;
+    if (!walk->overtaken)
+        return;
+    struct yoke__scope *scope = last_work(&walk->work);
+    roused->most = YOKE__STRETCH / 2;
+    unlink_work(walk, scope);
+    visit(rt, scope, roused, true);
+    roused->most = roused->cost + YOKE__STRETCH / 2;
 }
 
 /* Until it has cost enough, or all is done: then true. */
@@ -154,18 +214,21 @@ static bool go_on(struct yoke_runtime *rt, struct yoke__roused *roused)
 {
     struct yoke__walk *walk = &rt->walk;
     struct yoke__scope *scope;
+    visit_the_oldest(rt, roused);
     for (;;) {
         take_queues(rt);
-        while ((scope = walk->descent) != NULL) {
-            unlink_work(scope);
+        while ((scope = walk->descent.first) != NULL) {
+            unlink_work(walk, scope);
             descend(rt, scope);
         }
-        if ((scope = walk->work) == NULL)
+        if ((scope = walk->work.first) == NULL) {
+            walk->overtaken = false;
             return true;
-        if (roused->cost >= YOKE__STRETCH)
+        }
+        if (roused->cost >= roused->most)
             return false;
-        unlink_work(scope);
-        visit(rt, scope, roused);
+        unlink_work(walk, scope);
+        visit(rt, scope, roused, false);
     }
 }
 
@@ -177,18 +240,21 @@ bool yoke__walk_claim(struct yoke_runtime *rt)
     return yoke__walk_waits(rt) && yoke__cas_seq(&rt->walk.state, &parked, YOKE__WALK_RESUMED); /* pairs with left_to_workers() */
 }
 
-/* The rest is left to workers. False: it is the caller's again, for somebody waits for it. `leavers`: 1 if the caller is one of them. */
-static bool left_to_workers(struct yoke_runtime *rt, uint32_t leavers)
+/*
+ * The rest is left to workers. False: it is the caller's again, for somebody waits for it. `leavers`: 1 if the caller is one of them. `spent`: he has
+ * walked enough, and others that wait do so themselves.
+ */
+static bool left_to_workers(struct yoke_runtime *rt, uint32_t leavers, bool spent)
 {
     yoke__store_seq(&rt->walk.state, (uint32_t)YOKE__WALK_PARKED); /* store-load against serve_walks() and wait_for_pins() */
-    bool awaited = yoke__load_seq(&rt->walk.leavers) > leavers || yoke__load_seq(&rt->walks) != NULL || yoke__load_seq(&rt->stops) != NULL;
+    bool leaves = yoke__load_seq(&rt->walk.leavers) > leavers;
+    bool awaited = yoke__load_seq(&rt->stops) != NULL || (!spent && (leaves || yoke__load_seq(&rt->walks) != NULL));
     if (awaited && yoke__walk_claim(rt))
         return false;
+    if (leaves && spent)
+        ring(rt);
     yoke__fence_seq(); /* store-load against yoke__park() */
-    if (yoke__unlikely(rt->migrate))
-        yoke__wake_all(rt);
-    else
-        yoke__wake_one(rt);
+    yoke__wake_for_any(rt);
     return true;
 }
 
@@ -205,15 +271,23 @@ static bool others_have_called(struct yoke_runtime *rt)
     return true;
 }
 
-/* The caller is the walker. `leavers`: as above. */
+/*
+ * The caller is the walker. `leavers`: as above. Others may have him walk for so many stretches; the service thread, and other threads that are no
+ * workers, for one.
+ */
 static void walk_stretch(struct yoke_runtime *rt, uint32_t leavers)
 {
-    bool walking = true;
-    while (walking) {
-        struct yoke__roused roused = { NULL, 0 };
+    unsigned left = yoke__self() != NULL ? STRETCHES : 1;
+    for (;;) {
+        struct yoke__roused roused = { NULL, 0, YOKE__STRETCH };
         bool over = go_on(rt, &roused);
         yoke__roused_ready(rt, &roused);
-        walking = over ? others_have_called(rt) : !left_to_workers(rt, leavers);
+        if (over && !others_have_called(rt))
+            return;
+        bool spent = --left == 0;
+        if ((spent || !over) && left_to_workers(rt, leavers, spent))
+            return;
+        left += spent;
     }
 }
 
@@ -261,19 +335,16 @@ void yoke__scope_carry_out_stop(struct yoke_runtime *rt, struct yoke__scope *sco
 
 static __attribute__((noinline)) void wait_for_pins(struct yoke_runtime *rt, struct yoke__scope *scope)
 {
-    uint32_t pins;
     yoke__add_seq(&rt->walk.leavers, 1); /* store-load against left_to_workers() */
-    while (((pins = yoke__load_acquire(&scope->pins)) & ~PIN_SLEEPER) != 0) { /* pairs with yoke__scope_unpin() */
-        if (yoke__load_seq(&rt->walk.state) == YOKE__WALK_PARKED && yoke__walk_claim(rt)) {
+    for (;;) {
+        uint32_t bell = yoke__load_seq(&rt->walk.bell); /* what is told after this ends the sleep */
+        uint32_t pins = yoke__load_acquire(&scope->pins); /* pairs with yoke__scope_unpin() */
+        if ((pins & ~PIN_SLEEPER) == 0)
+            break;
+        if (yoke__load_seq(&rt->walk.state) == YOKE__WALK_PARKED && yoke__walk_claim(rt))
             walk_stretch(rt, 1);
-            continue;
-        }
-        if ((pins & PIN_SLEEPER) == 0) {
-            if (!yoke__cas_acq_rel(&scope->pins, &pins, pins | PIN_SLEEPER))
-                continue;
-            pins |= PIN_SLEEPER;
-        }
-        yoke__os_futex_wait(&scope->pins, pins, UINT64_MAX);
+        else if ((pins & PIN_SLEEPER) != 0 || yoke__cas_acq_rel(&scope->pins, &pins, pins | PIN_SLEEPER))
+            yoke__os_futex_wait(&rt->walk.bell, bell, UINT64_MAX);
     }
     yoke__sub_seq(&rt->walk.leavers, 1);
 }

@@ -31,6 +31,6 @@ void yoke__walk_stretch(struct yoke_runtime *rt);
 /* Until nobody looks at the scope any more, which nobody finds any more: walkers, and who has it pinned by yoke__scope_pin(). */
 void yoke__walk_let_pass(struct yoke_runtime *rt, struct yoke__scope *scope);
 
-void yoke__scope_unpin(struct yoke__scope *scope);
+void yoke__scope_unpin(struct yoke_runtime *rt, struct yoke__scope *scope);
 
 #endif

@@ -1,6 +1,8 @@
 /* What belongs to one task: deferred functions, slots, bindings, handles, intervals, pinning. */
 #include "support.h"
 
+#include <limits.h>
+
 static int sleep_long(void *arg)
 {
     (void)arg;
@@ -501,6 +503,80 @@ static void a_pinned_task_stays_on_its_worker(void **state)
             assert_int_equal(run(workers, pin, NULL), 0);
 }
 
+/* ---- in turns -------------------------------------------------------------------------------------------------------------- */
+
+enum { TURNS_ENOUGH = 100000 }; /* by then the others should have had theirs */
+static int over, turns, turns_at_most;
+
+struct chain {
+    yoke_group group;
+};
+
+/* Always has a successor. */
+static int spawn_the_next(void *arg)
+{
+    struct chain *me = arg;
+    return load(&over) || add(&turns, 1) > load(&turns_at_most) ? 0 : yoke_spawn_with(me->group, (.pinned = true, .worker = -1), spawn_the_next, struct chain, me->group);
+}
+
+static int beside_pinned_ones(void *arg)
+{
+    bool sleeps = arg != NULL;
+    store(&over, 0);
+    store(&turns, 0);
+    store(&turns_at_most, sleeps ? INT_MAX : TURNS_ENOUGH); /* who sleeps in vain sleeps for ever */
+    YOKE_GROUP(g);
+    for (int i = 0; i < 3; i++)
+        check_int(yoke_spawn_with(g, (.pinned = true, .worker = -1), spawn_the_next, struct chain, g), 0);
+    for (int i = 0; i < 10; i++)
+        check_int(sleeps ? yoke_sleep(YOKE_US(100)) : yoke_yield(), 0);
+    check(sleeps || load(&turns) < TURNS_ENOUGH);
+    store(&over, 1);
+    return yoke_group_close(g, 0);
+}
+
+static int yield_for_long(void *arg)
+{
+    (void)arg;
+    while (load(&over) == 0 && add(&turns, 1) < TURNS_ENOUGH)
+        check_int(yoke_yield(), 0);
+    return 0;
+}
+
+static int end_it(void *arg)
+{
+    (void)arg;
+    check_int(yoke_yield(), 0);
+    store(&over, 1);
+    return 0;
+}
+
+static int beside_woken_ones(void *arg)
+{
+    (void)arg;
+    store(&over, 0);
+    store(&turns, 0);
+    YOKE_GROUP(g);
+    for (int i = 0; i < 20; i++)
+        check_int(yoke_spawn_ptr(g, yield_for_long, NULL), 0);
+    while (load(&turns) < 1000) /* all of them by turns */
+        check_int(yoke_yield(), 0);
+    check_int(yoke_spawn_ptr_with(g, (.pinned = true, .worker = -1), end_it, NULL), 0);
+    int rc = yoke_group_close(g, 0);
+    check(load(&turns) < TURNS_ENOUGH);
+    return rc;
+}
+
+static void pinned_tasks_and_woken_ones_take_turns(void **state)
+{
+    (void)state;
+    for (int i = repetitions(5); i > 0; i--) {
+        assert_int_equal(run(1, beside_pinned_ones, NULL), 0);
+        assert_int_equal(run(1, beside_pinned_ones, &turns), 0);
+        assert_int_equal(run(1, beside_woken_ones, NULL), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +587,7 @@ int main(void)
         cmocka_unit_test(a_handle_tells_awaits_and_cancels_one_child),
         cmocka_unit_test(intervals_catch_up_delay_or_skip),
         cmocka_unit_test(a_pinned_task_stays_on_its_worker),
+        cmocka_unit_test(pinned_tasks_and_woken_ones_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

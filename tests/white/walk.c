@@ -22,11 +22,11 @@ static void ready_here(struct yoke_runtime *rt, struct yoke__roused *roused)
     yoke__roused_ready(rt, roused);
 }
 
-static void sleep_here(uint32_t *pins, uint32_t seen)
+static void sleep_here(uint32_t *bell, uint32_t seen)
 {
     if (load(&sleeping) != NULL)
         load(&sleeping)();
-    yoke__os_futex_wait(pins, seen, UINT64_MAX);
+    yoke__os_futex_wait(bell, seen, UINT64_MAX);
 }
 
 #define yoke__roused_ready ready_here
@@ -330,6 +330,177 @@ static void a_stop_has_marked_all_when_it_returns(void **state)
         assert_int_equal(run_anew(1, stop_many, &(bool){ parked != 0 }), 0);
 }
 
+/* ---- how long one walks ------------------------------------------------------------------------------------------------------ */
+
+static struct yoke__scope *cancelled;
+static struct yoke_runtime *runtime;
+
+static void *cancel_from_outside(void *arg)
+{
+    (void)arg;
+    yoke__scope_cancel(runtime, cancelled, YOKE__CANCEL_ASKED, 0, NULL);
+    return NULL;
+}
+
+enum { OTHERS = 2 * STRETCHES };
+static struct yoke__scope *others[OTHERS];
+static int nothers, calls;
+
+/* A group to cancel, with so many inside. */
+static int wait_in_a_group(void *arg)
+{
+    YOKE_GROUP(own);
+    others[add(&nothers, 1)] = own.block;
+    for (int i = 0; i < *(int *)arg; i++)
+        check_int(yoke_spawn_ptr(own, sleep_long, NULL), 0);
+    return yoke_group_close(own, 0);
+}
+
+static void open_others(yoke_group g, int inside)
+{
+    store(&nothers, 0);
+    store(&asleep, 0);
+    for (int i = 0; i < OTHERS; i++)
+        check_int(yoke_spawn(g, wait_in_a_group, int, inside), 0);
+    while (load(&asleep) < OTHERS * inside)
+        check_int(yoke_sleep(YOKE_US(100)), 0);
+    check_int(yoke_sleep(YOKE_MS(5)), 0);
+}
+
+static void call_at_each_stretch(void)
+{
+    if (calls == OTHERS)
+        return;
+    store(&waking, call_at_each_stretch);
+    yoke__scope_cancel(runtime, others[calls++], YOKE__CANCEL_ASKED, 0, NULL);
+}
+
+struct walker {
+    bool outside; /* a thread that is no worker */
+    bool at_once; /* his own walk is of one stretch */
+};
+
+/* Somebody calls at the end of each of his stretches. */
+static int walk_for_others(void *arg)
+{
+    const struct walker *walker = arg;
+    pthread_t thread;
+    YOKE_GROUP(hosts);
+    open_others(hosts, 1);
+    YOKE_GROUP(g);
+    if (!walker->at_once)
+        put_to_sleep(g, sleep_long);
+    calls = 0;
+    runtime = here();
+    cancelled = g.block;
+    store(&waking, call_at_each_stretch);
+    if (walker->outside) {
+        check_int(pthread_create(&thread, NULL, cancel_from_outside, NULL), 0);
+        check_int(pthread_join(thread, NULL), 0);
+    } else {
+        check_int(yoke_group_cancel(g, 0), 0);
+    }
+    store(&waking, NULL);
+    check_int(calls, walker->outside ? 1 : STRETCHES);
+    check(yoke__walk_waits(here()));
+    check(asleep_in(others[calls - 1]) > 0);
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(yoke_group_cancel(hosts, 0), 0);
+    return yoke_group_close(hosts, 0);
+}
+
+static void nobody_walks_for_others_without_an_end(void **state)
+{
+    (void)state;
+    for (int outside = 0; outside < 2; outside++)
+        for (int at_once = 0; at_once < 2; at_once++)
+            assert_int_equal(run_anew(1, walk_for_others, &(struct walker){ outside != 0, at_once != 0 }), 0);
+}
+
+/* What a walk has yet to do there: to wake, to pin, or to visit. */
+static int left_in(struct yoke__scope *scope)
+{
+    int n = asleep_in(scope);
+    for (struct yoke__scope *s = scope->children; s != NULL; s = s->sibling)
+        n += s->visited ? 0 : 1 + (s->pins == 0);
+    return n;
+}
+
+/* Each call brings more than a stretch has room for, and comes in front. */
+static int overtake(void *arg)
+{
+    enum { TIMES = 8 };
+    bool in_scopes = *(bool *)arg;
+    YOKE_GROUP(hosts);
+    open_others(hosts, 3 * YOKE__STRETCH);
+    YOKE_GROUP(g);
+    put_to_sleep(g, in_scopes ? sleep_in_a_scope : sleep_long);
+    check_int(yoke_group_cancel(g, 0), 0);
+    struct yoke__scope *old = g.block;
+    for (int i = 0; i < TIMES; i++) {
+        int left = left_in(old), behind = asleep_in(others[i]);
+        yoke__scope_cancel(here(), others[i], YOKE__CANCEL_ASKED, 0, NULL);
+        check(i == 0 || left_in(old) < left); /* the first one finds nobody overtaken when it begins */
+        check(asleep_in(others[i]) < behind);
+        check(yoke__walk_waits(here()));
+    }
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(yoke_group_cancel(hosts, 0), 0);
+    check_int(yoke_group_close(hosts, 0), 0);
+    check_int(load(&cut), SLEEPERS + OTHERS * 3 * YOKE__STRETCH);
+    return 0;
+}
+
+static void what_is_overtaken_goes_on_all_the_same(void **state)
+{
+    (void)state;
+    for (int in_scopes = 0; in_scopes < 2; in_scopes++)
+        assert_int_equal(run_anew(1, overtake, &(bool){ in_scopes != 0 }), 0);
+}
+
+/* ---- children ---------------------------------------------------------------------------------------------------------------- */
+
+static int closed_while_due;
+
+/* One of the children goes while he is the next to be pinned. */
+static int pin_by_and_by(void *arg)
+{
+    int later = *(int *)arg, pinned = 0;
+    YOKE_GROUP(g);
+    put_to_sleep(g, sleep_in_a_scope);
+    YOKE_SCOPE(own);
+    check_int(yoke_sleep(YOKE_MS(1)), 0); /* links it */
+    store(&asleep, 0);
+    for (int i = 0; i < later; i++)
+        check_int(yoke_spawn_ptr(g, sleep_in_a_scope, NULL), 0);
+    while (load(&asleep) < later)
+        check_int(yoke_sleep(YOKE_US(100)), 0);
+    check_int(yoke_sleep(YOKE_MS(5)), 0);
+    check_int(yoke_group_cancel(g, 0), 0);
+    check(yoke__walk_waits(here()));
+    struct yoke__scope *parent = g.block, *scope = own.block;
+    for (struct yoke__scope *s = parent->children; s != NULL; s = s->sibling)
+        pinned += s->pins > 0;
+    check(pinned > 0 && pinned < YOKE__STRETCH);
+    closed_while_due += parent->child_due == scope && scope->pins == 0;
+    check_int(yoke_scope_close(own, 0), 0);
+    YOKE_SCOPE(another); /* in the same block */
+    check(another.block == scope);
+    check_int(yoke_scope_close(another, 0), 0);
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(load(&cut), SLEEPERS + later);
+    return 0;
+}
+
+static void a_stretch_pins_some_of_many_children(void **state)
+{
+    (void)state;
+    closed_while_due = 0;
+    for (int later = 0; later < 2 * YOKE__STRETCH; later++)
+        assert_int_equal(run_anew(1, pin_by_and_by, &later), 0);
+    assert_int_equal(closed_while_due, 1);
+}
+
 /* ---- leaving ---------------------------------------------------------------------------------------------------------------- */
 
 /* The scope opened last is visited last. */
@@ -364,9 +535,7 @@ static void who_leaves_goes_on_with_it(void **state)
     assert_int_equal(run_anew(1, leave_what_is_yet_to_be_visited, NULL), 0);
 }
 
-static struct yoke__scope *cancelled;
-static struct yoke_runtime *runtime;
-static int walker_pauses, leaver_sleeps;
+static int walker_pauses, leaver_sleeps, has_left;
 
 static void pause_until_somebody_leaves(void)
 {
@@ -382,17 +551,20 @@ static void tell_the_walker(void)
     store(&leaver_sleeps, 1);
 }
 
-static void *cancel_from_outside(void *arg)
+/* Who has not walked enough, and has something else to do afterwards: it would not come back to it. */
+static int cancel_as_a_worker(void *arg)
 {
-    (void)arg;
-    yoke__scope_cancel(runtime, cancelled, YOKE__CANCEL_ASKED, 0, NULL);
-    return NULL;
+    (void)cancel_from_outside(arg);
+    while (load(&has_left) == 0)
+        sched_yield();
+    return 0;
 }
 
 static int leave_while_another_thread_walks(void *arg)
 {
-    (void)arg;
+    bool outside = *(bool *)arg;
     pthread_t thread;
+    YOKE_GROUP(walkers);
     YOKE_GROUP(g);
     put_to_sleep(g, sleep_in_a_scope);
     YOKE_SCOPE(own);
@@ -401,24 +573,36 @@ static int leave_while_another_thread_walks(void *arg)
     cancelled = g.block;
     store(&walker_pauses, 0);
     store(&leaver_sleeps, 0);
+    store(&has_left, 0);
     store(&waking, pause_until_somebody_leaves);
     store(&sleeping, tell_the_walker);
-    check_int(pthread_create(&thread, NULL, cancel_from_outside, NULL), 0);
+    if (outside)
+        check_int(pthread_create(&thread, NULL, cancel_from_outside, NULL), 0);
+    else
+        check_int(yoke_spawn_ptr(walkers, cancel_as_a_worker, NULL), 0);
     while (load(&walker_pauses) == 0)
         sched_yield();
     check_int(yoke_scope_close(own, 0), 0); /* nobody is left to whom the walker could leave the rest */
     check_int(load(&leaver_sleeps), 1);
-    check_int(pthread_join(thread, NULL), 0);
+    store(&has_left, 1);
+    if (outside)
+        check_int(pthread_join(thread, NULL), 0);
     store(&sleeping, NULL);
     check_int(yoke_group_close(g, 0), 0);
     check_int(load(&cut), SLEEPERS);
-    return 0;
+    return yoke_group_close(walkers, 0);
 }
 
 static void while_somebody_leaves_the_walker_goes_on_himself(void **state)
 {
     (void)state;
-    assert_int_equal(run_anew(1, leave_while_another_thread_walks, NULL), 0);
+    assert_int_equal(run_anew(2, leave_while_another_thread_walks, &(bool){ false }), 0);
+}
+
+static void who_has_walked_enough_rings_for_those_who_leave(void **state)
+{
+    (void)state;
+    assert_int_equal(run_anew(1, leave_while_another_thread_walks, &(bool){ true }), 0);
 }
 
 /* ---- without memory ---------------------------------------------------------------------------------------------------------- */
@@ -576,8 +760,12 @@ int main(void)
         cmocka_unit_test(who_calls_is_not_behind_an_older_cancel),
         cmocka_unit_test(a_stop_has_marked_all_when_it_returns),
         cmocka_unit_test(a_stop_marks_what_is_cancelled),
+        cmocka_unit_test(nobody_walks_for_others_without_an_end),
+        cmocka_unit_test(what_is_overtaken_goes_on_all_the_same),
+        cmocka_unit_test(a_stretch_pins_some_of_many_children),
         cmocka_unit_test(who_leaves_goes_on_with_it),
         cmocka_unit_test(while_somebody_leaves_the_walker_goes_on_himself),
+        cmocka_unit_test(who_has_walked_enough_rings_for_those_who_leave),
         cmocka_unit_test(a_worker_without_a_stack_goes_on_with_it),
         cmocka_unit_test(in_a_crowd_nobody_is_forgotten),
     };
