@@ -23,7 +23,7 @@
 
 #include "platform.h"
 
-enum { CHUNK_NS = 20 * 1000, PIECES_EACH = 4, SIDE = 64, TILES_EACH = 16 };
+enum { CHUNK_NS = 40 * 1000, PIECES_EACH = 4, SIDE = 64, TILES_EACH = 16 };
 
 struct piece {
     struct yoke__loop *loop;

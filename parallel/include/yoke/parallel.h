@@ -22,7 +22,7 @@
  *   - -ENOMEM: no memory; nothing was called, unless said otherwise. -ENOTRECOVERABLE: outside of a task. -EINVAL: no function, or a range longer than INT64_MAX.
  *   - Arguments are the caller's and must be valid until the call returns. The library copies nothing but accumulators.
  *
- * The grain, how many iterations one call of the body does, is found while the loop runs: about 20 us of work. Work is split where
+ * The grain, how many iterations one call of the body does, is found while the loop runs: about 40 us of work. Work is split where
  * somebody looks for it, else not: A. Tzannes, G. C. Caragea, R. Barua, U. Vishkin, "Lazy binary-splitting: a run-time adaptive
  * work-stealing scheduler", PPoPP 2010. A grain of one's own is a bound: where iterations differ by orders of magnitude, it says how
  * many of them may stick together.
