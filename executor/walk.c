@@ -12,9 +12,8 @@
  *
  * Visits go by stretches. When so many waits, blocks of seats and scopes have been looked at the walker makes those it has woken ready, here, and
  * parks the rest, which is all in runtime.walk: so a cancel takes neither a task nor the service thread for long, and those woken run
- * while they are in the caches of who has woken them. Workers take turns: whoever has no woken
- * fiber goes on with a parked walk before it looks into its deque, and so does a worker that has run about as many as a stretch wakes (find.c). To
- * go on is to claim it: `state` PARKED -> RESUMED by compare-exchange (acquire; parking releases). Parked, it is something to do like
+ * while they are in the caches of who has woken them. Workers take turns: whoever has no woken fiber goes on with a parked walk before it looks into
+ * its deque, and so does a worker that has run about as many as a stretch wakes (find.c). To go on is to claim it: `state` PARKED -> RESUMED by compare-exchange (acquire; parking releases). Parked, it is something to do like
  * any push: a store and a barrier before a look for sleepers, and a parker looks at it behind its own barrier (park.c).
  *
  * Workers may not come for long. So a walk is not left to them while anybody waits for it, who says so and then looks whether it is parked; who parks
@@ -27,9 +26,10 @@
  * One walker does not walk for ever for others, least of all the service thread, who has timers to fire. After so many stretches he parks the walk
  * whoever waits. Who leaves is told by a bell, and goes on with it himself: he reads the bell, then looks at his pins and the walk, and sleeps only if it
  * has not rung since. A cancel that is queued by then has been marked, and is seen by whoever asks; to run those it wakes takes a worker, who comes
- * by the walk first. But what a stop marks is marked by the walk alone, so for a stop he goes on.
+ * by the walk. But what a stop marks is marked by the walk alone, so for a stop he goes on.
  *
- * Progress: a walker waits for locks of scopes only. Without a bound is a stop's descent, which is one go.
+ * Progress: a walker waits for locks of scopes only. Without a bound are a stop's descent, which is one go, and how long one walks while others keep
+ * stopping what was never stopped before.
  */
 #include "walk.h"
 
@@ -109,14 +109,15 @@ static struct yoke__scope *last_work(const struct yoke__worklist *list)
 static void take_queues(struct yoke_runtime *rt)
 {
     struct yoke__scope *scope, *next;
-    if (yoke__load_relaxed(&rt->walks) != NULL) { /* looked at for good when the walk is parked, or over */
+    struct yoke__scope *walks = yoke__load_relaxed(&rt->walks), *stops = yoke__load_relaxed(&rt->stops); /* looked at for good when it is parked, or over */
+    if (walks != NULL || stops != NULL)
         rt->walk.overtaken = rt->walk.work.first != NULL;
+    if (walks != NULL)
         for (scope = yoke__xchg_acq_rel(&rt->walks, (struct yoke__scope *)NULL); scope != NULL; scope = next) { /* pairs with yoke__scope_carry_out() */
             next = scope->walk_next;
             push_work(rt, scope, true, false);
         }
-    }
-    if (yoke__load_relaxed(&rt->stops) != NULL)
+    if (stops != NULL)
         for (scope = yoke__xchg_acq_rel(&rt->stops, (struct yoke__scope *)NULL); scope != NULL; scope = next) { /* yoke__scope_carry_out_stop() */
             next = scope->stop.next;
             push_work(rt, scope, false, false);
