@@ -486,6 +486,13 @@ static inline struct yoke__worker *yoke__worker_here(void)
     return (struct yoke__worker *)(void *)yoke__fast_self();
 }
 
+/* The shard of `rt->timers` that is the calling thread's: its worker's, or everybody else's. */
+static inline int yoke__own_shard(const struct yoke_runtime *rt)
+{
+    const struct yoke__worker *w = yoke__self();
+    return yoke__likely(w != NULL && w->rt == rt) ? w->index : rt->nworkers;
+}
+
 /* Names the calling thread's worker; NULL: none. */
 void yoke__set_self(struct yoke__worker *w);
 

@@ -30,7 +30,7 @@ void yoke__large_retire(struct yoke_runtime *rt)
 int64_t yoke__large_out(struct yoke_runtime *rt)
 {
     int64_t out = 0;
-    (void)yoke__timer_disarm(&rt->large.timer); /* what it was armed for has got a stack before */
+    (void)yoke__timer_disarm(&rt->timers, yoke__own_shard(rt), &rt->large.timer); /* what it was armed for has got a stack before */
     for (int large = 1; large < YOKE__LARGE_SIZES; large++)
         out += (int64_t)rt->large.pools[large].in_use - rt->large.spares[large];
     return out;

@@ -211,7 +211,7 @@ static int runtime_create(struct yoke_runtime **out, const yoke_options *options
         goto no_config;
     if ((rc = create_workers(rt)) < 0)
         goto no_workers;
-    if ((rc = yoke__timers_init(&rt->timers, rt->nworkers + 1, yoke__service_kick, &rt->service)) < 0)
+    if ((rc = yoke__timers_init(&rt->timers, rt->nworkers + 1, rt->membarrier, yoke__service_kick, &rt->service)) < 0)
         goto no_timers;
     if ((rc = yoke__service_start(&rt->service, rt)) < 0)
         goto no_service;

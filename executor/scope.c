@@ -178,11 +178,11 @@ static void deadline_due(struct yoke__timer *timer, void *batch)
 
 void yoke__scope_deadline(struct yoke_runtime *rt, struct yoke__scope *scope, int64_t deadline)
 {
-    struct yoke__worker *w = yoke__self();
-    yoke__timer_disarm(&scope->timer);
+    int shard = yoke__own_shard(rt);
+    yoke__timer_disarm(&rt->timers, shard, &scope->timer);
     yoke__store_relaxed(&scope->deadline, deadline);
     if (deadline != YOKE_NEVER)
-        yoke__timer_arm(&rt->timers, w != NULL ? w->index : rt->nworkers, &scope->timer, deadline, deadline_due);
+        yoke__timer_arm(&rt->timers, shard, &scope->timer, deadline, deadline_due);
 }
 
 /* ---- registering ------------------------------------------------------------------------------------------------------ */
@@ -267,14 +267,14 @@ void yoke__scope_enter(struct yoke__worker *w, struct yoke__strand *strand, stru
 void yoke__scope_retire(struct yoke_runtime *rt, struct yoke__scope *scope)
 {
     if (scope->deadline != YOKE_NEVER)
-        yoke__timer_disarm(&scope->timer); /* afterwards its callback is not running */
+        yoke__timer_disarm(&rt->timers, yoke__own_shard(rt), &scope->timer); /* afterwards its callback is not running */
     (void)yoke__xchg_seq(&scope->generation, scope->generation + 1); /* store-load against yoke__scope_cancel_handle(), yoke__stop_handle() */
     yoke__lock_let_pass(&scope->lock);
     if (scope->linked && scope->parent != NULL)
         unlink_from_parent(scope);
     yoke__walk_let_pass(rt, scope);
     if (yoke__unlikely(scope->stopping)) { /* no longer changed: the generation was */
-        yoke__stop_disarm(scope);          /* nobody arms any more: who did held a pin */
+        yoke__stop_disarm(rt, scope);      /* nobody arms any more: who did held a pin */
         yoke__walk_let_pass(rt, scope);    /* of timers that have fired */
     }
     yoke__store_relaxed(&scope->pins, 0); /* nobody else is left */

@@ -83,8 +83,7 @@ static int64_t hard_after(const struct yoke_runtime *rt, const struct yoke__scop
 
 static void arm(struct yoke_runtime *rt, struct yoke__scope *scope)
 {
-    struct yoke__worker *w = yoke__self();
-    int shard = w != NULL ? w->index : rt->nworkers;
+    int shard = yoke__own_shard(rt);
     int64_t over = yoke_after(scope->stop.grace != 0 ? scope->stop.grace : rt->config.stop_grace), hard = hard_after(rt, scope);
     if (over == YOKE_NEVER)
         return;
@@ -113,10 +112,11 @@ int yoke__stop_handle(struct yoke_runtime *rt, struct yoke__scope *scope, uint64
     return alive ? 0 : -EINVAL;
 }
 
-void yoke__stop_disarm(struct yoke__scope *scope)
+void yoke__stop_disarm(struct yoke_runtime *rt, struct yoke__scope *scope)
 {
-    yoke__timer_disarm(&scope->stop.grace_timer);
-    yoke__timer_disarm(&scope->stop.hard_timer);
+    int shard = yoke__own_shard(rt);
+    yoke__timer_disarm(&rt->timers, shard, &scope->stop.grace_timer);
+    yoke__timer_disarm(&rt->timers, shard, &scope->stop.hard_timer);
 }
 
 void yoke__stop_mark(struct yoke_runtime *rt, struct yoke__scope *scope)

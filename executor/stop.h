@@ -28,7 +28,7 @@ bool yoke__stop_asked(const struct yoke__scope *scope);
 void yoke__stop_count_cut(struct yoke__scope *scope);
 
 /* For yoke__scope_retire(): afterwards neither timer's callback is running. */
-void yoke__stop_disarm(struct yoke__scope *scope);
+void yoke__stop_disarm(struct yoke_runtime *rt, struct yoke__scope *scope);
 
 /* The scope was left with `rc` as its body's result: tells how many tasks its grace cut. How many those are. */
 uint64_t yoke__stop_tell_cut(struct yoke_runtime *rt, const struct yoke__scope *scope, int rc);

@@ -63,6 +63,7 @@ int yoke_sleep_until(int64_t deadline)
         return -ENOTRECOVERABLE;
     if (deadline <= yoke_now())
         return yoke_yield();
+    struct yoke_runtime *rt = w->rt;
     struct sleeper sleeper = { .timer = { .shard = NULL } };
     if (deadline != YOKE_NEVER)
         yoke__wait_init(&sleeper.wait, "sleep");
@@ -72,9 +73,9 @@ int yoke_sleep_until(int64_t deadline)
     if (rc < 0)
         return rc;
     if (deadline != YOKE_NEVER)
-        yoke__timer_arm(&w->rt->timers, w->index, &sleeper.timer, deadline, sleep_over);
+        yoke__timer_arm(&rt->timers, w->index, &sleeper.timer, deadline, sleep_over);
     int code = yoke__wait_block(&sleeper.wait);
-    yoke__timer_disarm(&sleeper.timer);
+    yoke__timer_disarm(&rt->timers, yoke__own_shard(rt), &sleeper.timer); /* by another worker, perhaps */
     yoke__wait_delist(&sleeper.wait);
     return code == YOKE__FIRE_TIME ? 0 : -ECANCELED;
 }

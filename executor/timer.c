@@ -10,35 +10,39 @@
 
 enum { FIRES_PER_LOCK = 256 };
 
-void yoke__timer_arm(struct yoke__timers *timers, int index, struct yoke__timer *timer, int64_t when,
+void yoke__timer_arm(struct yoke__timers *timers, int own, struct yoke__timer *timer, int64_t when,
                      void (*fire)(struct yoke__timer *, void *batch))
 {
-    struct yoke__timer_shard *shard = &timers->shards[index];
+    struct yoke__timer_shard *shard = &timers->shards[own];
     timer->when = when;
     timer->fire = fire;
-    yoke__lock_acquire(&shard->lock);
+    bool by_bias = yoke__biased_enter(&shard->lock);
     yoke__store_relaxed(&timer->shard, shard); /* read by the same owner in disarm */
     yoke__wheel_insert(&shard->wheel, timer);
     bool earlier = when < yoke__load_relaxed(&shard->next);
     if (earlier)
         yoke__store_seq(&shard->next, when); /* store-load against yoke__timers_aim() */
-    yoke__lock_release(&shard->lock);
+    yoke__biased_leave(&shard->lock, by_bias);
     if (earlier && when < yoke__load_seq(&timers->target))
         timers->kick(timers->ctx);
 }
 
-bool yoke__timer_disarm(struct yoke__timer *timer)
+bool yoke__timer_disarm(struct yoke__timers *timers, int own, struct yoke__timer *timer)
 {
     struct yoke__timer_shard *shard = yoke__load_acquire(&timer->shard); /* pairs with fire_shard(): the callback is over */
     if (shard == NULL)
         return false;
-    yoke__lock_acquire(&shard->lock);
+    bool by_bias = false;
+    if (shard == &timers->shards[own])
+        by_bias = yoke__biased_enter(&shard->lock);
+    else
+        yoke__biased_acquire(&shard->lock);
     bool armed = yoke__load_relaxed(&timer->shard) != NULL; /* the service may have been faster */
     if (armed) {
         yoke__wheel_remove(&shard->wheel, timer);
         yoke__store_relaxed(&timer->shard, (struct yoke__timer_shard *)NULL);
     }
-    yoke__lock_release(&shard->lock);
+    yoke__biased_leave(&shard->lock, by_bias);
     return armed;
 }
 
@@ -47,14 +51,14 @@ static bool fire_shard(struct yoke__timer_shard *shard, int64_t now, struct yoke
 {
     struct yoke__timer *timer;
     int fired = 0;
-    yoke__lock_acquire(&shard->lock);
+    yoke__biased_acquire(&shard->lock);
     while (fired < FIRES_PER_LOCK && (timer = yoke__wheel_take_due(&shard->wheel, now)) != NULL) {
         timer->fire(timer, batch);
         yoke__store_release(&timer->shard, (struct yoke__timer_shard *)NULL); /* pairs with yoke__timer_disarm(); the last touch */
         fired++;
     }
     yoke__store_seq(&shard->next, yoke__wheel_next(&shard->wheel));
-    yoke__lock_release(&shard->lock);
+    yoke__biased_release(&shard->lock);
     return fired > 0;
 }
 
@@ -84,9 +88,9 @@ bool yoke__timers_any(struct yoke__timers *timers)
     bool any = false;
     for (int i = 0; i < timers->count && !any; i++) {
         struct yoke__timer_shard *shard = &timers->shards[i];
-        yoke__lock_acquire(&shard->lock);
+        yoke__biased_acquire(&shard->lock);
         any = yoke__wheel_next(&shard->wheel) != INT64_MAX;
-        yoke__lock_release(&shard->lock);
+        yoke__biased_release(&shard->lock);
     }
     return any;
 }
@@ -109,7 +113,7 @@ void yoke__timers_hand_over(struct yoke__timers *timers, int64_t when)
     yoke__store_seq(&timers->target, when); /* store-load against yoke__timer_arm() */
 }
 
-int yoke__timers_init(struct yoke__timers *timers, int shards, void (*kick)(void *ctx), void *ctx)
+int yoke__timers_init(struct yoke__timers *timers, int shards, bool membarrier, void (*kick)(void *ctx), void *ctx)
 {
     memset(timers, 0, sizeof *timers);
     timers->shards = yoke__os_alloc((size_t)shards * sizeof *timers->shards, 64);
@@ -122,6 +126,7 @@ int yoke__timers_init(struct yoke__timers *timers, int shards, void (*kick)(void
     for (int i = 0; i < shards; i++) {
         memset(&timers->shards[i], 0, sizeof timers->shards[i]);
         timers->shards[i].next = INT64_MAX;
+        yoke__biased_init(&timers->shards[i].lock, membarrier && i < shards - 1);
         yoke__wheel_init(&timers->shards[i].wheel, (int64_t)yoke__os_now());
     }
     return 0;

@@ -1,8 +1,8 @@
 /*
  * timer.h - timers of a runtime: sharded wheels, served by one thread at a time (service.h).
  *
- * A worker arms timers in a shard of its own, so that arming is an uncontended lock and O(1). The server takes what is due, calling each
- * callback under the shard's lock; the callbacks gather in a batch what is to be done without it.
+ * A worker arms timers in a shard of its own, by a lock that it mostly has for nothing (biased.h), in O(1). The server takes what is due, calling each
+ * callback under the shard's lock; the callbacks gather in a batch what is to be done without it. One shard is everybody's else: the last.
  *
  * No wake-up is lost: an armer stores its shard's `next` and then loads the server's `target`; the server stores its target and
  * then loads every `next` once more before it sleeps (all seq_cst): one of them sees the other. While the server is awake its target is
@@ -16,11 +16,11 @@
 
 #include <stdbool.h>
 
-#include "lock.h"
+#include "biased.h"
 #include "wheel.h"
 
 struct yoke__timer_shard {
-    struct yoke__lock lock;
+    struct yoke__biased lock;
     int64_t next; /* a lower bound of the times in the wheel */
     struct yoke__wheel wheel;
 } __attribute__((aligned(64)));
@@ -39,8 +39,8 @@ struct yoke__timers {
     int64_t target __attribute__((aligned(64))); /* what the server sleeps for */
 };
 
-/* 0 or -ENOMEM. */
-int yoke__timers_init(struct yoke__timers *timers, int shards, void (*kick)(void *ctx), void *ctx);
+/* All `shards` but the last have an owner each. 0 or -ENOMEM. */
+int yoke__timers_init(struct yoke__timers *timers, int shards, bool membarrier, void (*kick)(void *ctx), void *ctx);
 void yoke__timers_destroy(struct yoke__timers *timers);
 
 /* The server: fires some of what is due at `now`, with what the callbacks gathered in *batch. False: nothing was due. */
@@ -57,11 +57,11 @@ int64_t yoke__timers_earliest(const struct yoke__timers *timers);
 /* True if a wheel holds a timer: exactly, shard by shard. Any thread. */
 bool yoke__timers_any(struct yoke__timers *timers);
 
-/* `timer` is not armed. Infallible. */
-void yoke__timer_arm(struct yoke__timers *timers, int shard, struct yoke__timer *timer, int64_t when,
+/* `timer` is not armed; `own` is the shard of the calling thread. Infallible. */
+void yoke__timer_arm(struct yoke__timers *timers, int own, struct yoke__timer *timer, int64_t when,
                      void (*fire)(struct yoke__timer *, void *batch));
 
 /* True: it will not fire. False: it was not armed or has fired; its callback is over. */
-bool yoke__timer_disarm(struct yoke__timer *timer);
+bool yoke__timer_disarm(struct yoke__timers *timers, int own, struct yoke__timer *timer);
 
 #endif

@@ -44,7 +44,8 @@ static void begin(void)
 {
     memset(entries, 0, sizeof entries);
     kicks = 0;
-    assert_int_equal(yoke__timers_init(&timers, SHARDS, count_kick, NULL), 0);
+    assert_int_equal(yoke__os_membarrier_register(), 0);
+    assert_int_equal(yoke__timers_init(&timers, SHARDS, true, count_kick, NULL), 0);
     base = (int64_t)yoke__os_now();
 }
 
@@ -52,6 +53,14 @@ static void arm(int i, int shard, int64_t when)
 {
     yoke__timer_arm(&timers, shard, &entries[i].timer, when, note_fire);
     entries[i].armed = true;
+}
+
+/* By its owner, if it has one, which is this thread; and by turns as another. */
+static bool disarm(int i)
+{
+    static int turn;
+    int shard = entries[i].timer.shard != NULL && turn++ % 3 != 0 ? (int)(entries[i].timer.shard - timers.shards) : SHARDS - 1;
+    return yoke__timer_disarm(&timers, shard, &entries[i].timer);
 }
 
 static int64_t earliest(void)
@@ -80,7 +89,7 @@ static void serve(int64_t now)
     for (int i = 0; i < TIMERS; i++) {
         assert_int_equal(entries[i].fired, entries[i].armed && entries[i].timer.when <= now);
         if (entries[i].fired) {
-            assert_false(yoke__timer_disarm(&entries[i].timer)); /* it has fired */
+            assert_false(disarm(i)); /* it has fired */
             entries[i].armed = false;
             entries[i].fired = 0;
         }
@@ -149,7 +158,7 @@ static void the_end_of_time_is_far(void **state)
     arm(0, 0, INT64_MAX);
     arm(1, 1, INT64_MAX - 1);
     serve(base + ((int64_t)1 << 50));
-    assert_true(yoke__timer_disarm(&entries[0].timer));
+    assert_true(disarm(0));
     entries[0].armed = false;
     serve(INT64_MAX - 2);
     serve(INT64_MAX - 1);
@@ -187,15 +196,38 @@ static void disarming_tells_who_was_first(void **state)
 {
     (void)state;
     begin();
-    assert_false(yoke__timer_disarm(&entries[0].timer)); /* never armed */
+    assert_false(disarm(0)); /* never armed */
     arm(0, 0, base + 10);
-    assert_true(yoke__timer_disarm(&entries[0].timer));
-    assert_false(yoke__timer_disarm(&entries[0].timer));
+    assert_true(disarm(0));
+    assert_false(disarm(0));
     entries[0].armed = false;
     serve(base + 20);
     arm(0, 2, base + 30); /* again, elsewhere */
     serve(base + 30);
-    assert_false(yoke__timer_disarm(&entries[0].timer));
+    assert_false(disarm(0));
+    yoke__timers_destroy(&timers);
+}
+
+/* Who is not the owner of the shard it is in comes by the lock: who owns another one, too. */
+static void a_shard_is_biased_to_its_owner_alone(void **state)
+{
+    (void)state;
+    static const struct { int armer, disarmer; bool bias; } turns[] = {
+        { 0, 0, true }, { 0, 1, false }, { 0, SHARDS - 1, false }, { 1, 1, true }, { 1, 0, false }, { SHARDS - 1, SHARDS - 1, false },
+    };
+    begin();
+    for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) {
+        for (int n = 0; n < YOKE__BIASED_CALM; n++) {
+            arm(0, turns[i].armer, base + 1000);
+            assert_true(yoke__timer_disarm(&timers, turns[i].armer, &entries[0].timer));
+        }
+        assert_int_equal(timers.shards[turns[i].armer].lock.biased, turns[i].armer < SHARDS - 1);
+        arm(0, turns[i].armer, base + 1000);
+        assert_true(yoke__timer_disarm(&timers, turns[i].disarmer, &entries[0].timer));
+        assert_int_equal(timers.shards[turns[i].armer].lock.biased, turns[i].bias);
+    }
+    entries[0].armed = false;
+    serve(base + 2000);
     yoke__timers_destroy(&timers);
 }
 
@@ -210,7 +242,7 @@ static void whatever_is_done_each_fires_in_its_time(void **state)
         for (int step = 0; step < 1000; step++) {
             int i = (int)(next_random(&r) % TIMERS);
             if (entries[i].armed) {
-                assert_true(yoke__timer_disarm(&entries[i].timer));
+                assert_true(disarm(i));
                 entries[i].armed = false;
             }
             if (next_random(&r) % 4 != 0)
@@ -238,7 +270,7 @@ static void only_a_server_that_sleeps_for_too_long_is_kicked(void **state)
     assert_int_equal(kicks, 0);
     arm(3, 2, base + 500); /* not for this one */
     assert_int_equal(kicks, 1);
-    assert_true(yoke__timer_disarm(&entries[3].timer)); /* wakes nobody */
+    assert_true(disarm(3)); /* wakes nobody */
     entries[3].armed = false;
     assert_int_equal(kicks, 1);
     yoke__timers_awake(&timers);
@@ -262,7 +294,7 @@ static void no_memory_for_the_wheels_is_said(void **state)
 {
     (void)state;
     yoke__os_fault_set(YOKE__OS_ALLOC, 1, ENOMEM);
-    assert_int_equal(yoke__timers_init(&timers, SHARDS, count_kick, NULL), -ENOMEM);
+    assert_int_equal(yoke__timers_init(&timers, SHARDS, true, count_kick, NULL), -ENOMEM);
     yoke__os_fault_clear();
 }
 
@@ -272,7 +304,7 @@ static void no_memory_for_the_wheels_is_said(void **state)
  * Armers arm, wait, move and disarm timers of their own; a server sleeps until the time it aimed at or a kick. `inside` is written by
  * the callback with plain stores: ThreadSanitizer sees to it that it is over when disarming has returned.
  */
-enum { ARMERS = 3, TURNS = 2000 };
+enum { ARMERS = SHARDS, TURNS = 2000 }; /* the last has no shard of its own */
 
 struct mine {
     struct yoke__timer timer;
@@ -317,6 +349,12 @@ static void *serve_threads(void *arg)
     return NULL;
 }
 
+/* Its own shard, mostly, or everybody's. */
+static int either(uint64_t *r, int shard)
+{
+    return next_random(r) % 8 != 0 ? shard : SHARDS - 1;
+}
+
 static void *arm_and_disarm(void *arg)
 {
     uint64_t r = fresh();
@@ -328,9 +366,9 @@ static void *arm_and_disarm(void *arg)
         long inside = m.inside;
         bool stopped = false;
         yoke__timer_arm(&timers, shard, &m.timer, (int64_t)yoke__os_now() + (int64_t)(next_random(&r) % 40000) - 5000, fire_mine);
-        for (uint64_t moves = next_random(&r) % 3; moves > 0 && (stopped = yoke__timer_disarm(&m.timer)); moves--) {
+        for (uint64_t moves = next_random(&r) % 3; moves > 0 && (stopped = yoke__timer_disarm(&timers, either(&r, shard), &m.timer)); moves--) {
             stopped = false;
-            yoke__timer_arm(&timers, (int)(next_random(&r) % SHARDS), &m.timer, (int64_t)yoke__os_now() + (int64_t)(next_random(&r) % 40000), fire_mine);
+            yoke__timer_arm(&timers, either(&r, shard), &m.timer, (int64_t)yoke__os_now() + (int64_t)(next_random(&r) % 40000), fire_mine);
         }
         if (next_random(&r) % 2) { /* sleeps until it fires: nobody else wakes the server */
             while (load(&m.fired) == before)
@@ -339,7 +377,7 @@ static void *arm_and_disarm(void *arg)
             for (uint64_t i = next_random(&r) % 20000; i > 0; i--)
                 __asm__ volatile("" ::: "memory");
         }
-        stopped = yoke__timer_disarm(&m.timer);
+        stopped = yoke__timer_disarm(&timers, either(&r, shard), &m.timer);
         add(stopped ? &won : &lost, 1);
         check_int(load(&m.fired) - before, stopped ? 0 : 1);
         check_int(m.inside - inside, stopped ? 0 : 1);
@@ -353,7 +391,7 @@ static void disarming_and_firing_meet(void **state)
     pthread_t server, armers[ARMERS];
     server_end = 0;
     (void)seed();
-    assert_int_equal(yoke__timers_init(&timers, SHARDS, kick_server, NULL), 0);
+    assert_int_equal(yoke__timers_init(&timers, SHARDS, true, kick_server, NULL), 0);
     assert_int_equal(pthread_create(&server, NULL, serve_threads, NULL), 0);
     for (intptr_t i = 0; i < ARMERS; i++)
         assert_int_equal(pthread_create(&armers[i], NULL, arm_and_disarm, (void *)i), 0);
@@ -485,6 +523,7 @@ int main(void)
         cmocka_unit_test(the_end_of_time_is_far),
         cmocka_unit_test(more_than_one_stretch_is_due_at_once),
         cmocka_unit_test(disarming_tells_who_was_first),
+        cmocka_unit_test(a_shard_is_biased_to_its_owner_alone),
         cmocka_unit_test(whatever_is_done_each_fires_in_its_time),
         cmocka_unit_test(only_a_server_that_sleeps_for_too_long_is_kicked),
         cmocka_unit_test(no_memory_for_the_wheels_is_said),
