@@ -6,7 +6,7 @@
  *   owner: if biased: busy = 1; (compiler barrier); still biased: inside. Not: busy = 0, wake, take the lock below.
  *          leaves: busy = 0 (release); (compiler barrier); no longer biased: wake.
  *   other: lock; if biased: biased = 0; membarrier; wait until busy == 0 (acquire): inside.
- *   owner, not biased: lock. Has he taken it CALM times and nobody else in between: biased = 1.
+ *   owner, not biased: lock. Has he taken it so often and nobody else in between: biased = 1.
  *
  * One at a time: all but the owner by his bias hold the lock. The owner alone sets `biased`, and `biased` and what others did inside is known to him,
  * since he held the lock when he set it. membarrier is a full barrier at some point of the owner's program. If that point lies behind his
@@ -16,7 +16,8 @@
  * Nobody sleeps for ever: if the other finds busy == 1, the store of 0 is still to come, and so lies behind that point, as does the look at
  * `biased` after it, which sees 0: he wakes. Either way busy stays 0 until the lock has been free.
  *
- * Progress: the owner's way is wait-free while biased. Others wait for him to leave, asleep if he is preempted.
+ * Progress: the owner's way is wait-free while biased. Others wait for him to leave, asleep if he is preempted; who has lost his bias waits for
+ * the barrier of who takes it, once.
  *
  * Who may call: enter and leave - the owner, or anybody if there is none. acquire and release - anybody, the owner too while he is not inside. Not recursive; not in a signal
  * handler; never held over a switch of stacks.
@@ -26,24 +27,21 @@
 
 #include "lock.h"
 
-/* A revocation interrupts all processors; it pays when the owner has saved as much before. */
-#ifdef YOKE_SHRUNKEN
-enum { YOKE__BIASED_CALM = 4 };
-#else
-enum { YOKE__BIASED_CALM = 4096 };
-#endif
-
 struct yoke__biased {
     struct yoke__lock lock;
     uint32_t biased; /* set by the owner, cleared by others, under lock */
     uint32_t busy;   /* futex: the owner is inside by his bias, or about to look whether he may */
-    uint32_t calm;   /* how often he has taken the lock since it was anybody else's, from 1; 0: there is no bias. Under lock */
+    uint32_t calm;   /* how often he has taken the lock since it was anybody else's; under lock */
+    uint32_t most;   /* then he is given his bias; 0: never */
 };
 
-/* `owned`: somebody is to be the owner, and there is membarrier; if not, it is a lock like any other. */
-static inline void yoke__biased_init(struct yoke__biased *b, bool owned)
+/*
+ * The owner has his bias when he has taken the lock so often, and nobody else has in between: as a revocation interrupts all processors, that should
+ * have cost about as much. 0: there is no owner, or no membarrier, and it is a lock like any other.
+ */
+static inline void yoke__biased_init(struct yoke__biased *b, uint32_t calm)
 {
-    *b = (struct yoke__biased){ .calm = owned };
+    *b = (struct yoke__biased){ .most = calm };
 }
 
 void yoke__biased_give_way(struct yoke__biased *b);
@@ -60,7 +58,7 @@ static inline bool yoke__biased_enter(struct yoke__biased *b)
         yoke__biased_give_way(b);
     }
     yoke__lock_acquire(&b->lock);
-    if (b->calm != 0 && b->calm++ == YOKE__BIASED_CALM)
+    if (b->most != 0 && ++b->calm == b->most)
         yoke__store_relaxed(&b->biased, 1); /* others look under lock */
     return false;
 }
@@ -82,8 +80,7 @@ static inline void yoke__biased_acquire(struct yoke__biased *b)
     yoke__lock_acquire(&b->lock);
     if (yoke__load_relaxed(&b->biased) != 0) /* changed under lock */
         yoke__biased_revoke(b);
-    if (b->calm != 0)
-        b->calm = 1;
+    b->calm = 0;
 }
 
 static inline void yoke__biased_release(struct yoke__biased *b)

@@ -179,7 +179,7 @@ struct yoke__seats {
     struct yoke__seats *next, **back; /* a list of the scope's, under its lock */
     struct yoke__scope *scope;
     uint64_t taken; /* a bit each; atomic */
-    bool unvisited; /* in the list of a canceller */
+    bool visited; /* as its scope; by itself it says nothing */
     struct {
         struct yoke__seat seat;
     } __attribute__((aligned(64))) at[YOKE__SEATS]; /* strands on different workers use neighbouring ones */
@@ -196,6 +196,7 @@ struct yoke__scope {
     uint8_t stopping;       /* atomic; set once, under lock */
     uint8_t work_cancelled, work_stopping; /* the walker's own: as what it is to be visited */
     uint8_t visited;        /* by a walker, as cancelled; under lock */
+    uint8_t known;          /* cancelled, and the epoch has been raised since */
     uint8_t large;          /* the stacks on which tasks and forks begin that are begun in here: large.h */
     struct yoke__lock lock;
     uint32_t cancel;     /* enum yoke__cancel; set once, under lock, after the fields below */
@@ -210,7 +211,7 @@ struct yoke__scope {
     void *value;
     /* who blocks in here, for cancelling and for the dump: seat.h; the lists under lock */
     struct yoke__seat seat;
-    struct yoke__seats *seats, *full_seats, *unvisited;
+    struct yoke__seats *seats, *full_seats, *unvisited[2];
     struct yoke__scope *children, *sibling, **back;
     struct yoke__scope *child_due; /* the next child that a walker has to pin, those behind it too */
     uint32_t pins;                 /* cancellers that look at this scope; top bit: the closer sleeps */
@@ -413,7 +414,7 @@ enum { YOKE__MAX_WORKERS = 1024, YOKE__SLEEPER_WORDS = YOKE__MAX_WORKERS / 64 };
 enum yoke__finished { YOKE__RUNNING = 0, YOKE__FINISHED, YOKE__ASKED };
 
 struct yoke_runtime {
-    uint64_t epoch; /* incremented by every cancel, after the scope was marked */
+    uint64_t epoch; /* incremented after each mark: scope.c */
     /* the idle protocol: park.c */
     int32_t searching __attribute__((aligned(64))); /* apart from what every push reads */
     int32_t parked __attribute__((aligned(64)));

@@ -142,7 +142,7 @@ void yoke__handles_end_services(struct yoke_runtime *rt, struct yoke__group *gro
         yoke__lock_acquire(&handle->lock);
         struct yoke__scope *marked = NULL;
         if (handle->service && handle->scope != NULL)
-            marked = yoke__scope_mark(handle->scope, YOKE__CANCEL_SERVICE, 0, group->scope.site);
+            marked = yoke__scope_mark(rt, handle->scope, YOKE__CANCEL_SERVICE, 0, group->scope.site);
         yoke__lock_release(&handle->lock);
         if (marked != NULL) {
             marked->walk_next = first;
@@ -206,7 +206,7 @@ int yoke_task_cancel_at(yoke_task task, int reason, const yoke_site *site)
         return rc;
     struct yoke__scope *scope = handle->scope, *marked = NULL;
     if (scope != NULL)
-        marked = yoke__scope_mark(scope, YOKE__CANCEL_ASKED, reason, site);
+        marked = yoke__scope_mark(w->rt, scope, YOKE__CANCEL_ASKED, reason, site);
     yoke__lock_release(&handle->lock);
     yoke__scope_carry_out(w->rt, marked);
     return 0;

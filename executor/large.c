@@ -172,7 +172,7 @@ static struct yoke__fiber *put_aside(struct yoke__worker *w, unsigned large, str
     if (tell)
         yoke__report(rt, "no memory for a stack of %zu bytes: what needs one begins when there is", l->pools[large].stack_size);
     if (arm)
-        yoke__timer_arm(&rt->timers, w->index, &l->timer, (int64_t)yoke__os_now() + RETRY_NS, retry_due);
+        yoke__timer_arm(&rt->timers, yoke__own_shard(rt), &l->timer, (int64_t)yoke__os_now() + RETRY_NS, retry_due);
     return fiber;
 }
 

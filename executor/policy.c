@@ -125,6 +125,8 @@ static void carry_out(struct yoke_runtime *rt, struct yoke__group *group, bool v
         return;
     yoke__lock_acquire(&group->scope.lock);
     bool first = yoke__scope_mark_locked(&group->scope, YOKE__CANCEL_VERDICT, 0, site, task);
+    if (!first)
+        yoke__scope_make_known(rt, &group->scope);
     yoke__lock_release(&group->scope.lock);
     if (first)
         yoke__scope_carry_out(rt, &group->scope);

@@ -6,6 +6,10 @@
  * the scope, then increments the epoch (release), then wakes. A reader that sees the new epoch (acquire) sees the mark. One that
  * reads the old epoch, walks, and stores the old epoch as its memo will walk again when it sees the new one.
  *
+ * Between mark and increment some would answer "yes" and others still "no". Nobody may go from the one to the other: who was told so, or has himself
+ * called for the cancel that somebody else was about. So whoever finds a mark that is not yet `known` increments the epoch himself before he goes
+ * on; `known` is set, by any of them, behind an increment that came after the mark. (tests/model/known.c)
+ *
  * Waking. A strand that blocks sits down in its scope (seat.h), after the scope was linked to its ancestors (lazily: what never blocks is
  * never registered), and checks for a cancel after that. A canceller marks, and then visits the seats: either it sees the wait, or the
  * check sees the mark. Links go through each scope's lock. Ancestors are linked from the top
@@ -41,10 +45,18 @@ bool yoke__scope_cancelled_slow(struct yoke_runtime *rt, struct yoke__scope *sco
 {
     uint64_t epoch = yoke__load_acquire(&rt->epoch); /* pairs with yoke__scope_carry_out() */
     for (struct yoke__scope *s = scope; s != NULL; s = s->shield ? NULL : s->parent)
-        if (yoke__load_acquire(&s->cancel) != YOKE__CANCEL_NONE) /* pairs with yoke__scope_mark_locked() */
+        if (yoke__load_acquire(&s->cancel) != YOKE__CANCEL_NONE) { /* pairs with yoke__scope_mark_locked() */
+            yoke__scope_make_known(rt, s);
             return true;
+        }
     yoke__store_relaxed(&scope->head.memo, epoch); /* only a hint that is compared with the epoch */
     return false;
+}
+
+void yoke__scope_make_known_slow(struct yoke_runtime *rt, struct yoke__scope *scope)
+{
+    yoke__add_seq(&rt->epoch, 1); /* after the mark; pairs with yoke__scope_cancelled() */
+    yoke__store_release(&scope->known, (uint8_t)1); /* pairs with yoke__scope_make_known() */
 }
 
 struct yoke__scope *yoke__scope_outermost_cancelled(struct yoke__scope *scope)
@@ -132,18 +144,20 @@ static uint64_t self_id(void)
     return w != NULL && w->head.strand != NULL ? yoke_task_id() : 0;
 }
 
-struct yoke__scope *yoke__scope_mark(struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site)
+struct yoke__scope *yoke__scope_mark(struct yoke_runtime *rt, struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site)
 {
     uint64_t task = self_id();
     yoke__lock_acquire(&scope->lock);
     bool first = yoke__scope_mark_locked(scope, kind, reason, site, task);
+    if (!first)
+        yoke__scope_make_known(rt, scope);
     yoke__lock_release(&scope->lock);
     return first ? scope : NULL;
 }
 
 bool yoke__scope_cancel(struct yoke_runtime *rt, struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site)
 {
-    struct yoke__scope *marked = yoke__scope_mark(scope, kind, reason, site);
+    struct yoke__scope *marked = yoke__scope_mark(rt, scope, kind, reason, site);
     yoke__scope_carry_out(rt, marked);
     return marked != NULL;
 }
@@ -157,6 +171,8 @@ int yoke__scope_cancel_handle(struct yoke_runtime *rt, struct yoke__scope *scope
     bool alive = yoke__load_seq(&scope->generation) == generation; /* store-load against yoke__scope_retire() */
     if (alive)
         first = yoke__scope_mark_locked(scope, kind, reason, site, task);
+    if (alive && !first)
+        yoke__scope_make_known(rt, scope);
     yoke__lock_release(&scope->lock);
     if (first)
         yoke__scope_carry_out(rt, scope);
@@ -244,7 +260,7 @@ void yoke__scope_prepare(struct yoke_runtime *rt, struct yoke__scope *scope, str
     scope->large = parent != NULL ? parent->large : 0;
     scope->stopping = 0;
     scope->stop.grace = scope->stop.hard_after = 0;
-    scope->visited = false;
+    scope->visited = scope->known = false;
     scope->child_due = NULL;
     scope->linked = parent == NULL; /* a root is reachable by itself */
     scope->cancel = YOKE__CANCEL_NONE;

@@ -6,6 +6,14 @@
 
 #include "core.h"
 
+/* `scope` is marked: afterwards no memo hides it. It stays meanwhile. */
+void yoke__scope_make_known_slow(struct yoke_runtime *rt, struct yoke__scope *scope);
+static inline void yoke__scope_make_known(struct yoke_runtime *rt, struct yoke__scope *scope)
+{
+    if (yoke__unlikely(yoke__load_acquire(&scope->known) == 0)) /* the increment; pairs with yoke__scope_make_known_slow() */
+        yoke__scope_make_known_slow(rt, scope);
+}
+
 /* True if `scope` or an enclosing one up to the first shield is cancelled; remembers a "no" for the fast path. */
 bool yoke__scope_cancelled_slow(struct yoke_runtime *rt, struct yoke__scope *scope);
 
@@ -53,7 +61,7 @@ void yoke__scope_link(struct yoke__scope *scope);
 bool yoke__scope_cancel(struct yoke_runtime *rt, struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site);
 
 /* The mark alone, for a caller that holds a lock; what it returns (NULL: it was marked before) is then to be carried out. */
-struct yoke__scope *yoke__scope_mark(struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site);
+struct yoke__scope *yoke__scope_mark(struct yoke_runtime *rt, struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site);
 
 /* The same under the scope's lock; true: to be carried out. */
 bool yoke__scope_mark_locked(struct yoke__scope *scope, enum yoke__cancel kind, int reason, const yoke_site *site, uint64_t task);

@@ -71,6 +71,15 @@ static void unlink_block(struct yoke__seats *block)
         block->next->back = block->back;
 }
 
+/* `to` is empty. */
+static void move_list(struct yoke__seats **to, struct yoke__seats **from)
+{
+    *to = *from;
+    *from = NULL;
+    if (*to != NULL)
+        (*to)->back = to;
+}
+
 /* Where it belongs unless a canceller has yet to visit it. An unsorted one is never full. */
 static void sort_block(struct yoke__scope *scope, struct yoke__seats *block)
 {
@@ -86,7 +95,6 @@ static struct yoke__seats *new_block(struct yoke__worker *w, struct yoke__scope 
     if (block == NULL)
         return NULL;
     block->scope = scope;
-    block->unvisited = false;
     block->taken = 0;
     for (int i = 0; i < YOKE__SEATS; i++)
         block->at[i].seat = (struct yoke__seat){ .wait = 0, .block = block };
@@ -116,6 +124,7 @@ struct yoke__seat *yoke__seat_take(struct yoke__worker *w, struct yoke__strand *
         if (block == NULL)
             return NULL;
         yoke__lock_acquire(&scope->lock);
+        block->visited = scope->visited; /* or it is to be: who sits down later sees that himself */
         link_block(&scope->seats, block);
     }
     int i = __builtin_ctzll(~yoke__load_relaxed(&block->taken)); /* set under the lock only; cleared ones may be missed */
@@ -142,7 +151,7 @@ void yoke__seat_vacate_slow(struct yoke__strand *strand)
         return;
     struct yoke__scope *scope = block->scope;
     yoke__lock_acquire(&scope->lock);
-    if (!block->unvisited) {
+    if (!scope->visited || block->visited) {
         unlink_block(block);
         sort_block(scope, block);
     }
@@ -200,26 +209,21 @@ static void fire_block_locked(struct yoke__seats *block, struct yoke__roused *ro
 
 void yoke__seats_cancel_begin_locked(struct yoke__scope *scope, struct yoke__roused *roused)
 {
-    struct yoke__seats *block;
     struct yoke__wait *owners = yoke__seat_hold_locked(&scope->seat);
     if (owners != NULL)
         fire_locked(&scope->seat, owners, roused);
-    for (int list = 0; list < 2; list++)
-        while ((block = list == 0 ? scope->seats : scope->full_seats) != NULL) {
-            unlink_block(block);
-            block->unvisited = true;
-            link_block(&scope->unvisited, block);
-        }
+    move_list(&scope->unvisited[0], &scope->seats);
+    move_list(&scope->unvisited[1], &scope->full_seats);
 }
 
 bool yoke__seats_cancel_locked(struct yoke__scope *scope, struct yoke__roused *roused)
 {
     struct yoke__seats *block;
-    while ((block = scope->unvisited) != NULL && roused->cost < roused->most) {
+    while ((block = scope->unvisited[scope->unvisited[0] == NULL]) != NULL && roused->cost < roused->most) {
         fire_block_locked(block, roused);
         roused->cost++;
         unlink_block(block);
-        block->unvisited = false;
+        block->visited = true;
         yoke__or_relaxed(&block->taken, UNSORTED); /* under the lock; those who sat there come to their ends, and need not come for it */
         link_block(&scope->seats, block);
     }
@@ -240,8 +244,8 @@ static void show_seat(struct yoke__seat *seat, void (*show)(void *ctx, const str
 void yoke__seats_show_locked(struct yoke__scope *scope, void (*show)(void *ctx, const struct yoke__wait *wait), void *ctx)
 {
     show_seat(&scope->seat, show, ctx);
-    struct yoke__seats *const lists[] = { scope->full_seats, scope->seats, scope->unvisited };
-    for (int list = 0; list < 3; list++)
+    struct yoke__seats *const lists[] = { scope->full_seats, scope->seats, scope->unvisited[0], scope->unvisited[1] };
+    for (int list = 0; list < 4; list++)
         for (struct yoke__seats *block = lists[list]; block != NULL; block = block->next)
             for (int i = 0; i < YOKE__SEATS; i++)
                 show_seat(&block->at[i].seat, show, ctx);
@@ -251,7 +255,7 @@ bool yoke__seats_retire_slow(struct yoke__scope *scope)
 {
     struct yoke__worker *w = yoke__self();
     struct yoke__seats *block;
-    bool nobody = scope->seat.wait == 0 && scope->full_seats == NULL && scope->unvisited == NULL;
+    bool nobody = scope->seat.wait == 0 && scope->full_seats == NULL && scope->unvisited[0] == NULL && scope->unvisited[1] == NULL;
     while ((block = scope->seats) != NULL) {
         scope->seats = block->next;
         nobody = nobody && (block->taken & ALL_TAKEN) == 0;

@@ -17,8 +17,8 @@
  * the epoch. Of two such pairs at least one sees the other's store. A strand that cannot rise, as it is looked at, waits for the
  * scope's lock, which the looker holds.
  *
- * Blocks of seats belong to their scope until it is retired; they lie in one of three lists, under the scope's lock: those that may have room, those
- * that have none, and those that a canceller has yet to visit. A seat is taken under the lock and vacated without it, but for the one who
+ * Blocks of seats belong to their scope until it is retired; they lie in lists, under the scope's lock: those that may have room, those
+ * that have none, and both kinds that a canceller has yet to visit. A seat is taken under the lock and vacated without it, but for the one who
  * vacates a seat of a full block: that one moves the block. Blocks that a canceller has visited are unsorted, by a bit in the word that says who
  * sits there: all who do come to their ends now, and none of them finds it full, or comes for the lock, which the canceller needs. Who takes a
  * seat sorts them.
@@ -93,7 +93,7 @@ void yoke__seats_show_locked(struct yoke__scope *scope, void (*show)(void *ctx, 
 bool yoke__seats_retire_slow(struct yoke__scope *scope);
 static inline bool yoke__seats_retire(struct yoke__scope *scope)
 {
-    return yoke__likely(scope->seats == NULL && scope->full_seats == NULL && scope->unvisited == NULL) ? scope->seat.wait == 0 : yoke__seats_retire_slow(scope);
+    return yoke__likely(scope->seats == NULL && scope->full_seats == NULL && scope->unvisited[0] == NULL && scope->unvisited[1] == NULL) ? scope->seat.wait == 0 : yoke__seats_retire_slow(scope);
 }
 
 #endif

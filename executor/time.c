@@ -73,7 +73,7 @@ int yoke_sleep_until(int64_t deadline)
     if (rc < 0)
         return rc;
     if (deadline != YOKE_NEVER)
-        yoke__timer_arm(&rt->timers, w->index, &sleeper.timer, deadline, sleep_over);
+        yoke__timer_arm(&rt->timers, yoke__own_shard(rt), &sleeper.timer, deadline, sleep_over);
     int code = yoke__wait_block(&sleeper.wait);
     yoke__timer_disarm(&rt->timers, yoke__own_shard(rt), &sleeper.timer); /* by another worker, perhaps */
     yoke__wait_delist(&sleeper.wait);

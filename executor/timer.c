@@ -8,6 +8,12 @@
 
 #include "platform.h"
 
+#ifdef YOKE_SHRUNKEN
+enum { CALM = 2 };
+#else
+enum { CALM = 1024 };
+#endif
+
 enum { FIRES_PER_LOCK = 256 };
 
 void yoke__timer_arm(struct yoke__timers *timers, int own, struct yoke__timer *timer, int64_t when,
@@ -17,7 +23,7 @@ void yoke__timer_arm(struct yoke__timers *timers, int own, struct yoke__timer *t
     timer->when = when;
     timer->fire = fire;
     bool by_bias = yoke__biased_enter(&shard->lock);
-    yoke__store_relaxed(&timer->shard, shard); /* read by the same owner in disarm */
+    yoke__store_relaxed(&timer->shard, shard); /* read in disarm, by who knows that it was armed */
     yoke__wheel_insert(&shard->wheel, timer);
     bool earlier = when < yoke__load_relaxed(&shard->next);
     if (earlier)
@@ -126,7 +132,7 @@ int yoke__timers_init(struct yoke__timers *timers, int shards, bool membarrier, 
     for (int i = 0; i < shards; i++) {
         memset(&timers->shards[i], 0, sizeof timers->shards[i]);
         timers->shards[i].next = INT64_MAX;
-        yoke__biased_init(&timers->shards[i].lock, membarrier && i < shards - 1);
+        yoke__biased_init(&timers->shards[i].lock, membarrier && i < shards - 1 ? (uint32_t)(CALM * shards) : 0);
         yoke__wheel_init(&timers->shards[i].wheel, (int64_t)yoke__os_now());
     }
     return 0;

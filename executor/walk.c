@@ -36,6 +36,7 @@
 #include <limits.h>
 
 #include "park.h"
+#include "run.h"
 #include "scope.h"
 #include "seat.h"
 
@@ -75,7 +76,20 @@ static void unlink_work(struct yoke__walk *walk, struct yoke__scope *scope)
     scope->work_back = NULL;
 }
 
-/* With a pin of its own, in front, or behind all others. Who is there already has one, and may be there for both: then it is among the cancelled. */
+/* In front, or behind all others. */
+static void link_work(struct yoke__worklist *list, struct yoke__scope *scope, bool behind)
+{
+    struct yoke__scope **place = behind && list->first != NULL ? list->end : &list->first;
+    scope->work_next = *place;
+    scope->work_back = place;
+    if (scope->work_next != NULL)
+        scope->work_next->work_back = &scope->work_next;
+    else
+        list->end = &scope->work_next;
+    *place = scope;
+}
+
+/* With a pin of its own. Who is there already has one, and may be there for both: then it is among the cancelled. */
 static void push_work(struct yoke_runtime *rt, struct yoke__scope *scope, bool cancelled, bool behind)
 {
     if (scope->work_back != NULL) {
@@ -88,15 +102,7 @@ static void push_work(struct yoke_runtime *rt, struct yoke__scope *scope, bool c
         scope->work_cancelled = true;
     else
         scope->work_stopping = true;
-    struct yoke__worklist *list = list_of(&rt->walk, scope);
-    struct yoke__scope **place = behind && list->first != NULL ? list->end : &list->first;
-    scope->work_next = *place;
-    scope->work_back = place;
-    if (scope->work_next != NULL)
-        scope->work_next->work_back = &scope->work_next;
-    else
-        list->end = &scope->work_next;
-    *place = scope;
+    link_work(list_of(&rt->walk, scope), scope, behind);
 }
 
 /* The last one of a list that is not empty. */
@@ -132,13 +138,14 @@ static bool cut_on_stop_locked(struct yoke_runtime *rt, struct yoke__scope *scop
     if (!yoke__scope_mark_locked(scope, YOKE__CANCEL_STOP, 0, scope->site, 0))
         return false;
     yoke__scope_unpin(rt, scope); /* the walk has a pin of its own */
-    yoke__add_seq(&rt->epoch, 1); /* after the mark, before anybody in there is woken; pairs with yoke__scope_cancelled() */
+    yoke__scope_make_known(rt, scope); /* before anybody in there is woken */
     return true;
 }
 
+/* `behind`: unless it has come by itself, and is in front of others. */
 static void push_child_locked(struct yoke_runtime *rt, struct yoke__scope *child, bool cancelled, bool behind)
 {
-    if (!child->shield) {
+    if (!child->shield && (!behind || child->work_back == NULL)) {
         yoke__scope_pin(child);
         push_work(rt, child, cancelled, behind);
     }
@@ -197,17 +204,19 @@ static void visit(struct yoke_runtime *rt, struct yoke__scope *scope, struct yok
         yoke__scope_unpin(rt, scope);
 }
 
-/* What was called first is not for ever behind what was called later: each stretch begins with something of it, which takes about half of it. */
+/* What was called first is not for ever behind what was called later: half of each stretch is for that. */
 static void visit_the_oldest(struct yoke_runtime *rt, struct yoke__roused *roused)
 {
     struct yoke__walk *walk = &rt->walk;
     if (!walk->overtaken)
         return;
-    struct yoke__scope *scope = last_work(&walk->work);
     roused->most = YOKE__STRETCH / 2;
-    unlink_work(walk, scope);
-    visit(rt, scope, roused, true);
-    roused->most = roused->cost + YOKE__STRETCH / 2;
+    while (walk->work.first != NULL && roused->cost < roused->most) {
+        struct yoke__scope *scope = last_work(&walk->work);
+        unlink_work(walk, scope);
+        visit(rt, scope, roused, true);
+    }
+    roused->most = roused->cost > roused->most ? roused->cost + YOKE__STRETCH / 2 : YOKE__STRETCH;
 }
 
 /* Until it has cost enough, or all is done: then true. */
@@ -313,9 +322,12 @@ void yoke__scope_carry_out(struct yoke_runtime *rt, struct yoke__scope *first)
     if (first == NULL)
         return;
     struct yoke__scope *last = first;
-    while (last->walk_next != NULL)
-        last = last->walk_next;
-    yoke__add_seq(&rt->epoch, 1); /* after the mark, before the walk; pairs with yoke__scope_cancelled() */
+    yoke__add_seq(&rt->epoch, 1); /* after the marks, before the walk; pairs with yoke__scope_cancelled() */
+    for (;; last = last->walk_next) {
+        yoke__store_release(&last->known, (uint8_t)1); /* pairs with yoke__scope_make_known() */
+        if (last->walk_next == NULL)
+            break;
+    }
     struct yoke__scope *head = yoke__load_relaxed(&rt->walks);
     do
         last->walk_next = head;
@@ -334,18 +346,32 @@ void yoke__scope_carry_out_stop(struct yoke_runtime *rt, struct yoke__scope *sco
 
 /* ---- leaving ------------------------------------------------------------------------------------------------------------ */
 
+/* The caller is the walker, and leaves the scope: nothing is in there any more, and who has it pinned is to let go of it first of all. */
+static void let_go_first(struct yoke__walk *walk, struct yoke__scope *scope)
+{
+    if (scope->work_back == NULL)
+        return;
+    unlink_work(walk, scope);
+    link_work(list_of(walk, scope), scope, false);
+}
+
 static __attribute__((noinline)) void wait_for_pins(struct yoke_runtime *rt, struct yoke__scope *scope)
 {
+    struct yoke__worker *w = yoke__self();
+    if (w != NULL)
+        yoke__worker_flush(w); /* somebody may wait for just these */
     yoke__add_seq(&rt->walk.leavers, 1); /* store-load against left_to_workers() */
     for (;;) {
         uint32_t bell = yoke__load_seq(&rt->walk.bell); /* what is told after this ends the sleep */
         uint32_t pins = yoke__load_acquire(&scope->pins); /* pairs with yoke__scope_unpin() */
         if ((pins & ~PIN_SLEEPER) == 0)
             break;
-        if (yoke__load_seq(&rt->walk.state) == YOKE__WALK_PARKED && yoke__walk_claim(rt))
+        if (yoke__load_seq(&rt->walk.state) == YOKE__WALK_PARKED && yoke__walk_claim(rt)) {
+            let_go_first(&rt->walk, scope);
             walk_stretch(rt, 1);
-        else if ((pins & PIN_SLEEPER) != 0 || yoke__cas_acq_rel(&scope->pins, &pins, pins | PIN_SLEEPER))
+        } else if ((pins & PIN_SLEEPER) != 0 || yoke__cas_acq_rel(&scope->pins, &pins, pins | PIN_SLEEPER)) {
             yoke__os_futex_wait(&rt->walk.bell, bell, UINT64_MAX);
+        }
     }
     yoke__sub_seq(&rt->walk.leavers, 1);
 }

@@ -39,6 +39,8 @@ static int membarrier_here(void)
 #undef yoke__os_futex_wake
 #undef yoke__os_membarrier
 
+enum { CALM = 4 };
+
 static struct yoke__biased lock;
 static long counter; /* plain: the lock's */
 
@@ -47,8 +49,8 @@ static void begin(bool owned, bool biased)
 {
     assert_int_equal(yoke__os_membarrier_register(), 0);
     at_barrier = NULL;
-    yoke__biased_init(&lock, owned);
-    for (int i = 0; biased && i < YOKE__BIASED_CALM; i++) {
+    yoke__biased_init(&lock, owned ? CALM : 0);
+    for (int i = 0; biased && i < CALM; i++) {
         assert_false(yoke__biased_enter(&lock));
         yoke__biased_leave(&lock, false);
     }
@@ -84,11 +86,11 @@ static void it_is_given_to_who_has_been_alone_for_long(void **state)
     (void)state;
     begin(true, false);
     for (int turn = 0; turn < 3; turn++) { /* somebody has been there: anew */
-        for (int i = 0; i < YOKE__BIASED_CALM - 1; i++)
+        for (int i = 0; i < CALM - 1; i++)
             assert_false(owner_goes_in_and_out());
         another_goes_in_and_out();
     }
-    for (int i = 0; i < YOKE__BIASED_CALM; i++)
+    for (int i = 0; i < CALM; i++)
         assert_false(owner_goes_in_and_out());
     for (int i = 0; i < 10; i++)
         assert_true(owner_goes_in_and_out());
@@ -114,9 +116,9 @@ static void the_owner_may_come_as_another(void **state)
 {
     (void)state;
     begin(true, true);
-    for (int i = 0; i < 6 * YOKE__BIASED_CALM; i++) {
+    for (int i = 0; i < 6 * CALM; i++) {
         (void)owner_goes_in_and_out();
-        if (i % (2 * YOKE__BIASED_CALM) == 0)
+        if (i % (2 * CALM) == 0)
             another_goes_in_and_out();
     }
     assert_true(owner_goes_in_and_out());
@@ -127,7 +129,7 @@ static void without_an_owner_it_is_a_lock(void **state)
 {
     (void)state;
     begin(false, false);
-    for (int i = 0; i < 3 * YOKE__BIASED_CALM; i++) {
+    for (int i = 0; i < 3 * CALM; i++) {
         assert_false(owner_goes_in_and_out());
         if (i % 2)
             another_goes_in_and_out();

@@ -521,6 +521,12 @@ static void open_pinned(yoke_scope scope)
     check(own->linked);
 }
 
+static void count_stretch(void)
+{
+    calls++;
+    store(&waking, count_stretch);
+}
+
 static int leave_what_is_yet_to_be_visited(void *arg)
 {
     (void)arg;
@@ -532,8 +538,12 @@ static int leave_what_is_yet_to_be_visited(void *arg)
     check_int(yoke_group_cancel(g, 0), 0);
     check(yoke__walk_waits(here()));
     check_int(scope->pins, 1);
+    calls = 0;
+    store(&waking, count_stretch);
     check_int(yoke_scope_close(own, 0), 0); /* by the only worker */
+    store(&waking, NULL);
     check_int(scope->pins, 0);
+    check_int(calls, 1); /* it comes before what is in front of it */
     check_int(yoke_group_close(g, 0), 0);
     check_int(load(&cut), SLEEPERS);
     return 0;
