@@ -87,6 +87,12 @@ static inline void *yoke__block_get(struct yoke__block_pool *pool, struct yoke__
     return block;
 }
 
+/* True: getting one fetches nothing. */
+static inline bool yoke__block_any(const struct yoke__block_cache *cache, enum yoke__block_class class)
+{
+    return cache->list[class].top[-1] != NULL;
+}
+
 static inline void yoke__block_put(struct yoke__block_pool *pool, struct yoke__block_cache *cache, enum yoke__block_class class, void *block)
 {
     struct yoke__block_list *list = &cache->list[class];

@@ -133,7 +133,7 @@ static inline int yoke__deque_push(struct yoke__deque *d, void *item)
 }
 
 /* Pushes and publishes everything. 0 or -ENOMEM. The caller wakes a sleeper. */
-static inline int yoke__deque_push_public(struct yoke__deque *d, void *item)
+static inline __attribute__((always_inline)) int yoke__deque_push_public(struct yoke__deque *d, void *item)
 {
     int64_t b = d->bottom;
     if (__builtin_expect(b >= d->limit, 0)) {

@@ -68,7 +68,7 @@ bool yoke__injected_for(struct yoke__worker *w);
 /* A moment between two looks at what others write. */
 static inline void yoke__relax(void)
 {
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 3; i++)
         __builtin_ia32_pause();
 }
 

@@ -17,7 +17,7 @@ bool yoke__group_count_spawn(struct yoke__worker *w, struct yoke__group *group, 
 void yoke__group_uncount_spawn(struct yoke__worker *w, struct yoke__group *group, struct yoke__strand *strand);
 
 /* The same for one that a child of the group spawns, which has had no service when that is looked at. */
-static inline void yoke__group_count_beside(struct yoke__worker *w, struct yoke__group *group)
+static inline __attribute__((always_inline)) void yoke__group_count_beside(struct yoke__worker *w, struct yoke__group *group)
 {
     enum { AHEAD = 64 }; /* children counted before they are spawned */
     yoke__worker_batch(w, group);

@@ -147,9 +147,9 @@ static int spawn(struct yoke__worker *w, struct yoke__group *group, yoke_fn fn, 
 /*
  * True: the task was spawned. What yoke__fast_spawn() is for the owner, this is for the group's children: nothing has to be asked. The group of
  * the task that runs here is alive, and a ticket tells that it is plain. Ticket, memo and epoch: as there; `serviced`: see
- * yoke__handle_attach().
+ * yoke__handle_attach(). `at_once`: not if anything has to be fetched; then nothing is called here, and so nothing saved for it.
  */
-static inline bool spawn_beside(struct yoke__worker *w, yoke_group handle, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
+static inline __attribute__((always_inline)) bool spawn_beside(struct yoke__worker *w, yoke_group handle, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options, bool at_once)
 {
     struct yoke__group *group = handle.block;
     if (group == NULL || yoke__current(w)->task->group != group || yoke__load_relaxed(&group->scope.head.ticket) != handle.generation ||
@@ -158,24 +158,25 @@ static inline bool spawn_beside(struct yoke__worker *w, yoke_group handle, yoke_
         options->pinned || options->try_only || fn == NULL || size > YOKE__TASK_SMALL || (size > 0 && arg == NULL) || yoke__worker_overfull(w) ||
         w->head.deque.bottom >= w->head.deque.limit)
         return false;
+    if (at_once && (size > 0 || w->batch != group || w->batched == 0 || !yoke__block_any(&w->head.blocks, YOKE__BLOCK_TASK0)))
+        return false;
     struct yoke__task *task = yoke__block_get(&w->rt->blocks, &w->head.blocks, YOKE__BLOCK_TASK0);
     if (task == NULL)
         return false;
-    yoke__task_init(task, fn, size > 0 ? memcpy(task + 1, arg, size) : (void *)(uintptr_t)arg, group, options->name, options->site);
     yoke__group_count_beside(w, group);
+    yoke__task_init(task, fn, size > 0 ? memcpy(task + 1, arg, size) : (void *)(uintptr_t)arg, group, options->name, options->site);
     (void)yoke__deque_push_public(&w->head.deque, (char *)(void *)task + YOKE__TAG_TASK); /* there is room */
-    yoke__wake_one(w->rt);
     return true;
 }
 
-/* Every check, every option; the common cases are yoke__fast_spawn(), inlined, and the one above. */
-int yoke_spawn_task(yoke_group handle, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
+/* Every check, every option. */
+static __attribute__((noinline)) int spawn_checked(struct yoke__worker *w, yoke_group handle, yoke_fn fn, const void *arg, size_t size,
+                                                   const yoke_spawn_options *options)
 {
-    struct yoke__worker *w = yoke__self();
-    if (w == NULL)
-        return -ENOTRECOVERABLE;
-    if (yoke__likely(spawn_beside(w, handle, fn, arg, size, options)))
+    if (spawn_beside(w, handle, fn, arg, size, options, false)) {
+        yoke__wake_one(w->rt);
         return 0;
+    }
     yoke_spawn_options whole;
     if (options == NULL)
         options = &no_options;
@@ -210,8 +211,25 @@ int yoke_spawn_task(yoke_group handle, yoke_fn fn, const void *arg, size_t size,
     return rc;
 }
 
-/* ---- ending ----------------------------------------------------------------------------------------------------------- */
+static __attribute__((noinline, cold)) int spawned_for_others(struct yoke_runtime *rt)
+{
+    yoke__wake_one(rt);
+    return 0;
+}
 
+/* The common cases are yoke__fast_spawn(), inlined, and the first one here. */
+int yoke_spawn_task(yoke_group handle, yoke_fn fn, const void *arg, size_t size, const yoke_spawn_options *options)
+{
+    struct yoke__worker *w = yoke__self();
+    if (yoke__unlikely(w == NULL))
+        return -ENOTRECOVERABLE;
+    if (!yoke__likely(spawn_beside(w, handle, fn, arg, size, options, true)))
+        return spawn_checked(w, handle, fn, arg, size, options);
+    yoke__compiler_barrier(); /* as in yoke__wake_one() */
+    return yoke__unlikely(yoke__load_relaxed(&w->rt->parked) != 0) ? spawned_for_others(w->rt) : 0;
+}
+
+/* ---- ending ----------------------------------------------------------------------------------------------------------- */
 
 /* Deferred functions, last registered first, then slots: shielded, under one deadline. Not inlined: most tasks end on a stack that has left the caches. */
 static __attribute__((noinline)) int run_cleanup(struct yoke__task *task, int rc)
