@@ -283,7 +283,7 @@ static bool all_ended(const struct yoke__group *group, int64_t balance)
 /* Those that another worker has taken at the last moment are short as a rule: to leave the stack, and to be woken, takes longer. */
 static bool end_soon(struct yoke__worker *w, const struct yoke__group *group, int64_t balance)
 {
-    enum { LOOKS = 8 };
+    enum { LOOKS = 20 };
     bool others_run = yoke__load_relaxed(&w->rt->parked) < w->rt->nworkers - 1; /* a hint */
     for (int i = 0; i < LOOKS && others_run && !yoke__worker_others_wait(w); i++) {
         yoke__relax();

@@ -24,8 +24,8 @@
  *
  * Where a worker sleeps: in the driver's poll if nobody else has it (service.h), else on its futex word. The waker changes the word and
  * then looks who has the poll; the sleeper lets the poll go and then has the kernel compare the word: so it is either seen in the
- * poll, or, if it is not, finds its word changed or is woken there. One that comes out of the poll with work takes its own bit back
- * and is no searcher: nobody was put off by it, so it wakes nobody.
+ * poll, or, if it is not, finds its word changed or is woken there. One that comes out of the poll with work, or fires what is due there, takes its
+ * own bit back and is no searcher: nobody was put off by it, so it wakes nobody.
  *
  * Progress: waking is lock-free; a preempted worker delays nobody but itself.
  */
@@ -154,10 +154,19 @@ static bool anything(struct yoke__worker *w)
     return false;
 }
 
+bool yoke__park_end(struct yoke__worker *w)
+{
+    if (!claim(w->rt, w->index))
+        return false;
+    yoke__store_relaxed(&w->parked, 0u);
+    return true;
+}
+
 struct yoke__fiber *yoke__park(struct yoke__worker *w)
 {
     struct yoke_runtime *rt = w->rt;
     struct yoke__fiber *woken = NULL;
+    bool awake = false;
     yoke__store_relaxed(&w->parked, 1); /* before the bit, which releases it */
     int32_t asleep = yoke__add_seq(&rt->parked, 1) + 1;
     yoke__or_seq(&rt->sleepers[w->index / 64], (uint64_t)1 << (w->index % 64));
@@ -173,11 +182,9 @@ struct yoke__fiber *yoke__park(struct yoke__worker *w)
     bool found = anything(w);
     if (!found && asleep == rt->nworkers)
         yoke__deadlock_suspect(rt);
-    if (found && claim(rt, w->index)) {
+    if (found && yoke__park_end(w)) {
         yoke__add_seq(&rt->searching, 1);
-        yoke__store_relaxed(&w->parked, 0u);
-    } else if (yoke__service_poll(&rt->service, w, &woken) && claim(rt, w->index)) {
-        yoke__store_relaxed(&w->parked, 0u);
+    } else if (yoke__service_poll(&rt->service, w, &awake, &woken) && (awake || yoke__park_end(w))) {
         if (woken != NULL)
             return woken;
         yoke__add_seq(&rt->searching, 1);

@@ -47,6 +47,9 @@ void yoke__wake_worker(struct yoke__worker *w);
  */
 struct yoke__fiber *yoke__park(struct yoke__worker *w);
 
+/* It takes its sleep back. False: too late, it is being woken. */
+bool yoke__park_end(struct yoke__worker *w);
+
 /* The worker begins to search: false if enough others do. */
 bool yoke__search_begin(struct yoke__worker *w);
 

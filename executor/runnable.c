@@ -59,7 +59,7 @@ void yoke__ready(struct yoke_runtime *rt, struct yoke__fiber *fiber)
 
 void yoke__ready_back(struct yoke__worker *w, struct yoke__fiber *fiber)
 {
-    enum { LOOKS = 12 };
+    enum { LOOKS = 32 };
     const struct yoke__worker *left = fiber->last;
     bool watch = left != w && yoke__load_relaxed(&left->searching); /* a hint */
     yoke__ready_on(w, fiber);

@@ -29,14 +29,19 @@ static void enter(struct yoke__service *service)
     yoke__os_futex_wake(&service->entered, 1);
 }
 
-/* What is due: cancels are carried out, fibers collected. */
-static void fire_timers(struct yoke_runtime *rt, struct yoke__fiber **woken)
+/*
+ * What is due: cancels are carried out, fibers collected. `sleeper`: the worker that does this in its sleep, if there is one; that is over when
+ * something is due (*awake), as while it counts as a sleeper it could be the very one that is woken for what it makes ready.
+ */
+static void fire_timers(struct yoke_runtime *rt, struct yoke__worker *sleeper, bool *awake, struct yoke__fiber **woken)
 {
     struct yoke__timer_batch batch;
     if (yoke__timers_earliest(&rt->timers) > (int64_t)yoke__os_now())
         return;
     yoke__hold(rt); /* before anything leaves a wheel */
     while (yoke__timers_fire(&rt->timers, (int64_t)yoke__os_now(), &batch)) {
+        if (sleeper != NULL && !*awake)
+            *awake = yoke__park_end(sleeper);
         yoke__scope_carry_out(rt, batch.lists[YOKE__DUE_CANCELS]);
         if (batch.lists[YOKE__DUE_OVERDUE] != NULL)
             yoke__stop_overdue(rt, batch.lists[YOKE__DUE_OVERDUE]);
@@ -71,17 +76,17 @@ static void leave_poll(struct yoke__service *service)
         yoke__service_kick(service);
 }
 
-/* One sleep of the poll's holder: in the poll until a timer is due, an event comes, somebody interrupts, or `parked` is 0. */
-static void poll_once(struct yoke__service *service, uint32_t word, const uint32_t *parked, struct yoke__fiber **woken)
+/* One sleep of the poll's holder: in the poll until a timer is due, an event comes, somebody interrupts, or `sleeper`, if it is one, is woken. */
+static void poll_once(struct yoke__service *service, uint32_t word, struct yoke__worker *sleeper, bool *awake, struct yoke__fiber **woken)
 {
     struct yoke__timers *timers = &service->rt->timers;
     int64_t target = yoke__timers_aim(timers);
     yoke__store_seq(&service->polling, 1);
-    bool called = yoke__load_seq(&service->word) != word || (parked != NULL && yoke__load_seq(parked) == 0);
+    bool called = yoke__load_seq(&service->word) != word || (sleeper != NULL && yoke__load_seq(&sleeper->parked) == 0);
     service->driver->poll(service->driver_state, called ? 0 : target, woken);
     yoke__store_relaxed(&service->polling, 0); /* who still sees 1 interrupts the next poll for nothing */
     yoke__timers_awake(timers);
-    fire_timers(service->rt, woken);
+    fire_timers(service->rt, sleeper, awake, woken);
 }
 
 static bool take_turn(struct yoke__service *service, const struct yoke__worker *w)
@@ -90,12 +95,12 @@ static bool take_turn(struct yoke__service *service, const struct yoke__worker *
     return yoke__load_acquire(&service->driver) != NULL && take_poll(service, YOKE__POLLER_WORKERS + (uint32_t)w->index);
 }
 
-bool yoke__service_poll(struct yoke__service *service, struct yoke__worker *w, struct yoke__fiber **woken)
+bool yoke__service_poll(struct yoke__service *service, struct yoke__worker *w, bool *awake, struct yoke__fiber **woken)
 {
     if (!take_turn(service, w))
         return false;
     while (*woken == NULL && yoke__load_seq(&w->parked) != 0 && !yoke__ready_any(&w->ready)) /* a deadline's cancel may have put some there */
-        poll_once(service, yoke__load_seq(&service->word), &w->parked, woken);
+        poll_once(service, yoke__load_seq(&service->word), w, awake, woken);
     leave_poll(service);
     return true;
 }
@@ -104,7 +109,7 @@ void yoke__service_look(struct yoke__service *service, struct yoke__worker *w, s
 {
     if (take_turn(service, w)) { /* nobody has to interrupt it: it does not sleep, and so does not aim at a timer either */
         service->driver->poll(service->driver_state, 0, woken);
-        fire_timers(service->rt, woken);
+        fire_timers(service->rt, NULL, NULL, woken);
         leave_poll(service);
     } else if (yoke__load_relaxed(&service->poller) == YOKE__POLLER_SERVICE && yoke__load_relaxed(&service->wanted) == 0) {
         yoke__store_relaxed(&service->wanted, 1); /* seen with the next event: until then there is nothing to have */
@@ -147,7 +152,7 @@ static void hold_poll(struct yoke__service *service)
     while (!over && yoke__load_seq(&service->stopping) == 0) {
         struct yoke__fiber *woken = NULL;
         yoke__deadlock_look(rt);
-        poll_once(service, word, NULL, &woken);
+        poll_once(service, word, NULL, NULL, &woken);
         over = woken != NULL && (yoke__load_relaxed(&rt->parked) > 0 || yoke__load_relaxed(&rt->searching) > 0 ||
                                  yoke__load_relaxed(&service->wanted) != 0); /* hints: nothing but a hop depends on them */
         yoke__ready_list(rt, woken);
@@ -200,7 +205,7 @@ static void serve_timers(struct yoke__service *service)
     struct yoke_runtime *rt = service->rt;
     struct yoke__fiber *woken = NULL;
     uint32_t word = yoke__load_seq(&service->word); /* before the looks: what comes after them changes it */
-    fire_timers(rt, &woken);
+    fire_timers(rt, NULL, NULL, &woken);
     yoke__ready_list(rt, woken);
     yoke__deadlock_look(rt);
     int64_t target = yoke__timers_aim(&rt->timers);

@@ -88,9 +88,9 @@ static inline bool yoke__service_poll_free(const struct yoke__service *service)
 
 /*
  * A worker that has announced its sleep (park.c): takes the poll and sleeps in it until it is called (w->parked becomes 0), or something has been
- * made ready: fibers linked by `next` in *woken, or in its own queue. False: somebody else has the poll.
+ * made ready: fibers linked by `next` in *woken, or in its own queue. False: somebody else has the poll. *awake: it has taken its sleep back.
  */
-bool yoke__service_poll(struct yoke__service *service, struct yoke__worker *w, struct yoke__fiber **woken);
+bool yoke__service_poll(struct yoke__service *service, struct yoke__worker *w, bool *awake, struct yoke__fiber **woken);
 
 /* Events that have come already, for a worker that is not idle: fibers as above. Never sleeps. */
 void yoke__service_look(struct yoke__service *service, struct yoke__worker *w, struct yoke__fiber **woken);

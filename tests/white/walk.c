@@ -5,6 +5,10 @@
  */
 #include "sync.h"
 
+#include <sys/eventfd.h>
+
+#include <yoke/io/wait.h>
+
 #include "scope.h"
 #include "seat.h"
 #include "stop.h"
@@ -206,6 +210,52 @@ static void a_sleeping_worker_is_woken_for_it(void **state)
 {
     (void)state;
     assert_int_equal(run_anew(2, cancel_and_compute, NULL), 0);
+}
+
+enum { DEADLINES = 600 }; /* more than are fired at once */
+static int64_t due;
+
+static int sleep_until_it_is_due(void *arg)
+{
+    YOKE_SCOPE(own, .deadline = due);
+    check_int(yoke_scope_close(own, sleep_long(arg)), -ETIMEDOUT);
+    return 0;
+}
+
+/* Who fires them goes on with the next of them only when another worker runs what the first have woken. */
+static void await_another_worker(void)
+{
+    while (load(&cut) == 0)
+        sched_yield();
+}
+
+static void at_the_second_stretch(void)
+{
+    store(&waking, await_another_worker);
+}
+
+static int wait_for_deadlines(void *arg)
+{
+    (void)arg;
+    int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+    check_int(yoke_fd_readable(fd), 0); /* there is a poll to sleep in */
+    close(fd);
+    for (int i = repetitions(20); i > 0; i--) {
+        YOKE_GROUP(g);
+        due = yoke_after(YOKE_MS(50));
+        store(&cut, 0);
+        put_so_many_to_sleep(g, sleep_until_it_is_due, DEADLINES);
+        store(&waking, at_the_second_stretch);
+        check_int(yoke_group_close(g, 0), 0);
+        store(&waking, NULL);
+    }
+    return 0;
+}
+
+static void a_sleeping_worker_is_woken_by_one_who_fires_deadlines(void **state)
+{
+    (void)state;
+    assert_int_equal(run_anew(2, wait_for_deadlines, NULL), 0);
 }
 
 /* ---- others that call meanwhile ---------------------------------------------------------------------------------------------- */
@@ -777,6 +827,7 @@ int main(void)
         cmocka_unit_test(who_always_has_woken_fibers_goes_on_with_it),
         cmocka_unit_test(who_always_has_tasks_goes_on_with_it),
         cmocka_unit_test(a_sleeping_worker_is_woken_for_it),
+        cmocka_unit_test(a_sleeping_worker_is_woken_by_one_who_fires_deadlines),
         cmocka_unit_test(who_calls_is_not_behind_an_older_cancel),
         cmocka_unit_test(a_stop_has_marked_all_when_it_returns),
         cmocka_unit_test(a_stop_marks_what_is_cancelled),
