@@ -174,22 +174,20 @@ static int matmul(double *c, const double *a, const double *b, long size)
     return quadrants(c, a, b, half, n) + quadrants(c, a + half, b + half * n, half, n);
 }
 
-/* ---- heat: rows by halves ---- */
+/* ---- heat: a loop over the rows ---- */
 
-static int rows(long step, long begin, long end);
-YOKE_FORK_DEFINE3(rows, int, long, long, long)
-
-static int rows(long step, long begin, long end)
+static int heat_rows(int64_t begin, int64_t end, void *step)
 {
-    if (end - begin == 1) {
-        heat_row(work, step, begin);
-        return 0;
-    }
-    long middle = begin + (end - begin) / 2;
-    rows_fork f;
-    rows_fork_begin(&f, step, middle, end);
-    rows(step, begin, middle);
-    return rows_fork_join(&f);
+    for (int64_t row = begin; row < end; row++)
+        heat_row(work, *(long *)step, (long)row);
+    return 0;
+}
+
+static void heat(void)
+{
+    for (long step = 0; step < HEAT_STEPS; step++)
+        if (yoke_parallel_for(1, work->n, heat_rows, &step, NULL) < 0)
+            exit(1);
 }
 
 /* ---- coarse ---- */
@@ -224,10 +222,7 @@ static double solve(bool plain)
     case INTEGRATE: return integrate(0, integrand(0), n, integrand(n));
     case SKYNET: return (double)skynet(0, work->n);
     case MATMUL: work_matrices(work, &c, &a, &b); return matmul(c, a, b, work->n);
-    case HEAT:
-        for (long step = 0; step < HEAT_STEPS; step++)
-            rows(step, 1, work->n);
-        return 0;
+    case HEAT: heat(); return 0;
     default: return coarse();
     }
 }
