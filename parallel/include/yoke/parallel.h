@@ -107,7 +107,7 @@ typedef int (*yoke_scan_fn)(int64_t begin, int64_t end, void *accumulator, bool 
 /*
  * The inclusive scan (prefix sums): every iteration is done once with `final`, and, if its turn had not come when a worker was free for it,
  * once before without. *result: as for a reduction. One worker alone does each iteration once. If there is no memory for the
- * blocks it is done so, too. Blocks of at most 16384 iterations (or the grain): G. E. Blelloch, "Prefix sums and their applications",
+ * blocks it is done so, too. Blocks of at most 262144 iterations (or the grain): G. E. Blelloch, "Prefix sums and their applications",
  * CMU-CS-90-190, 1990; a block whose turn has come is scanned at once, after D. Merrill, M. Garland, "Single-pass parallel prefix scan
  * with decoupled look-back", NVR-2016-002.
  */
