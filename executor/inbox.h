@@ -3,8 +3,8 @@
  *
  * Concurrency Kit's ck_stack (push_upmc, batch_pop_upmc): pushes are lock-free, a batch pop is one exchange, so that there is no
  * ABA however many threads pop. A batch comes last in first out; yoke__inbox_take() turns it round. CK's inline assembly is
- * invisible to ThreadSanitizer, hence the two annotations (push releases what take acquires) and a suppression for CK's own store of
- * the link, which comes after the first of them.
+ * invisible to ThreadSanitizer, hence the annotations: push releases what take acquires, and CK's own store of the link, which comes
+ * after that, is not looked at. (A suppression would do, until there is no descriptor left for the symbolizer.)
  *
  * Who may call: push - anyone, signal handlers included; take and empty - anyone who is allowed to consume.
  */
@@ -22,11 +22,15 @@
 #ifdef YOKE__TSAN
 void __tsan_acquire(void *);
 void __tsan_release(void *);
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
 #define yoke__inbox_tsan_acquire(p) __tsan_acquire(p)
-#define yoke__inbox_tsan_release(p) __tsan_release(p)
+#define yoke__inbox_tsan_release(p) (__tsan_release(p), AnnotateIgnoreWritesBegin(__FILE__, __LINE__))
+#define yoke__inbox_tsan_released() AnnotateIgnoreWritesEnd(__FILE__, __LINE__)
 #else
 #define yoke__inbox_tsan_acquire(p) ((void)(p))
 #define yoke__inbox_tsan_release(p) ((void)(p))
+#define yoke__inbox_tsan_released() ((void)0)
 #endif
 
 /* What a node is; its user knows what struct it is embedded in. */
@@ -65,6 +69,7 @@ static inline void yoke__inbox_push(struct yoke__inbox *inbox, struct yoke__node
 {
     yoke__inbox_tsan_release(&inbox->stack);
     ck_stack_push_upmc(&inbox->stack, &node->entry);
+    yoke__inbox_tsan_released();
 }
 
 static inline bool yoke__inbox_empty(struct yoke__inbox *inbox)
