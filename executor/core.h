@@ -372,6 +372,7 @@ struct yoke__worker {
     uint32_t injected_turn;        /* so many of the injected come before the next row; 0: the row is not over, or nobody has had his turn */
     uint32_t walk_rows;            /* rows run while a walk was parked */
     uint32_t thinning;             /* items of the deque to run before woken fibers: yoke__worker_thin_out() */
+    uint32_t spawners;             /* woken fibers that only wait for that, at most; others may have taken some of them */
     int64_t look_at;               /* when a look for events is due; 0: the first woken since the last one are being run */
     struct yoke__worker *robbed;   /* whom an item was taken from last, or NULL */
     uint32_t shy;                  /* how long to keep away from it if it was not worth it */

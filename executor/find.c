@@ -49,6 +49,16 @@ bool yoke__worker_others_wait(struct yoke__worker *w)
     return yoke__ready_any(&w->ready) || any_node(w) || yoke__walk_waits(w->rt);
 }
 
+bool yoke__worker_events_wait(struct yoke__worker *w)
+{
+    return yoke__ready_count(&w->ready) > w->spawners || any_node(w) || yoke__walk_waits(w->rt);
+}
+
+bool yoke__worker_row_ends(struct yoke__worker *w, int64_t n)
+{
+    return n % 64 == 0 ? yoke__worker_others_wait(w) : yoke__worker_events_wait(w);
+}
+
 /*
  * A stretch of a parked walk; the first fiber that it has woken, or NULL. While somebody else goes on with it, who has nothing to do waits a moment for
  * his turn, and is not idle meanwhile, or what the other one wakes would be shared out.

@@ -56,6 +56,19 @@ static inline bool yoke__turn_of_others(struct yoke__worker *w)
 /* True if woken tasks wait for this worker, or for any. */
 bool yoke__worker_others_wait(struct yoke__worker *w);
 
+/* The same, but for tasks that wait only because they have spawned much: yoke__worker_thin_out(). */
+bool yoke__worker_events_wait(struct yoke__worker *w);
+
+/*
+ * Between two tasks of a long row, which to leave costs more than a short task takes: after each sixteenth it is over if an event's task waits, after 64
+ * if anybody does. `n`: run so far.
+ */
+static inline bool yoke__worker_look_is_due(int64_t n)
+{
+    return n % 16 == 0;
+}
+bool yoke__worker_row_ends(struct yoke__worker *w, int64_t n);
+
 /* True if something that other threads brought waits for a worker. */
 static inline bool yoke__injected_any(struct yoke_runtime *rt)
 {

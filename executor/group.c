@@ -229,7 +229,7 @@ static void run_own_children(struct yoke__strand *strand, struct yoke__group *gr
     yoke__task_strand(&child, NULL, &group->scope);
     w->head.strand = &child.head;
     for (;;) {
-        if (done % 64 == 63 && yoke__worker_others_wait(w))
+        if (done > 0 && yoke__worker_look_is_due(done) && yoke__worker_row_ends(w, done))
             break; /* woken tasks wait for this worker: suspend, and let the scheduler share it out */
         void *item = yoke__deque_pop(&w->head.deque);
         if (item == NULL)

@@ -226,7 +226,7 @@ static void *run_tasks(struct yoke__worker *w, void *item, bool taken)
         w = yoke__task_call_on(w, &strand, task);
         w->head.strand = NULL;
         count_end(w, group);
-        if (thinning > 0 ? --thinning == 0 : yoke__worker_others_wait(w)) {
+        if (thinning > 0 ? yoke__worker_look_is_due(--thinning) && (thinning == 0 || yoke__worker_events_wait(w)) : yoke__worker_others_wait(w)) {
             yoke__unjoined_next(w, &strand);
             return NULL;
         }

@@ -86,7 +86,10 @@ void yoke__worker_thin_out(struct yoke__worker *w)
         return;
     yoke__worker_flush(w);
     w->thinning = THIN_OUT;
+    w->spawners = yoke__ready_any(&w->ready) ? w->spawners + 1 : 1;
     yoke__switch_to(w, to, yield_hook, NULL);
+    if (yoke__self() == w && w->spawners > 0)
+        w->spawners--;
 }
 
 void yoke__suspend(yoke__hook hook, void *arg, const char *what)

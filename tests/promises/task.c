@@ -577,6 +577,58 @@ static void pinned_tasks_and_woken_ones_take_turns(void **state)
     }
 }
 
+/* What waits for an event is not behind all tasks that have been spawned, nor behind many of them; counted on one worker. */
+static struct {
+    yoke_event bell;
+    int ran, rung, heard;
+} row;
+
+static int wait_for_the_bell(void *arg)
+{
+    (void)arg;
+    int rc = yoke_event_wait(&row.bell);
+    row.heard = row.ran;
+    return rc;
+}
+
+static int run_and_ring(void *arg)
+{
+    enum { RING = 70 };
+    (void)arg;
+    if (++row.ran == RING) {
+        row.rung = row.ran;
+        check_int(yoke_event_set(&row.bell), 0);
+    }
+    return 0;
+}
+
+static int spawn_many(void *arg)
+{
+    int n = *(int *)arg;
+    row.bell = (yoke_event)YOKE_EVENT_INIT;
+    row.ran = row.rung = row.heard = 0;
+    YOKE_GROUP(beside);
+    check_int(yoke_spawn_ptr(beside, wait_for_the_bell, NULL), 0);
+    check_int(yoke_sleep(YOKE_MS(1)), 0);
+    YOKE_GROUP(g);
+    for (int i = 0; i < n; i++)
+        check_int(yoke_spawn_ptr(g, run_and_ring, NULL), 0);
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(yoke_group_close(beside, 0), 0);
+    check_int(row.ran, n);
+    check(row.heard > 0 && row.heard - row.rung <= 40);
+    return 0;
+}
+
+static void who_is_woken_does_not_wait_for_many_tasks(void **state)
+{
+    (void)state;
+    for (int i = repetitions(20); i > 0; i--) {
+        assert_int_equal(run(1, spawn_many, &(int){ 500 }), 0); /* run by the close */
+        assert_int_equal(run(1, spawn_many, &(int){ 5000 }), 0); /* more than are left waiting: some run while others are spawned */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -588,6 +640,7 @@ int main(void)
         cmocka_unit_test(intervals_catch_up_delay_or_skip),
         cmocka_unit_test(a_pinned_task_stays_on_its_worker),
         cmocka_unit_test(pinned_tasks_and_woken_ones_take_turns),
+        cmocka_unit_test(who_is_woken_does_not_wait_for_many_tasks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
