@@ -4,8 +4,9 @@
  * Order of looking for work: what is pinned here; in turns, woken fibers, first in first out, and what other threads injected, which is
  * mostly fibers that I/O or a timer woke (in every other row these, and then what is pinned); a cancel that waits for somebody to go on with it
  * (walk.c), which wakes more; the own deque, last in first out; other workers. After a row of eight woken or pinned ones the deque goes first
- * once, the walk before it once in so many rows, and then up to eight injected, so that none of them starves. If a spawn finds the deque overfull, some of it goes first too. While woken
- * fibers are run without a pause there is a look for events after each round of them, or LOOK_NS, whichever is longer.
+ * once, the walk before it once in so many rows, and then up to eight injected, so that none of them starves. If a spawn finds the deque
+ * overfull, some of it goes first too. While woken fibers are run without a pause there is a look for events after each round of them, or
+ * LOOK_NS, whichever is longer.
  *
  * Who finds nothing searches everywhere for a bounded time, and then sleeps (park.c).
  */
@@ -38,8 +39,8 @@ struct yoke__fiber *yoke__take_woken(struct yoke__worker *w)
     return fiber;
 }
 
-/* Something pinned here, or injected. */
-static bool any_node(struct yoke__worker *w)
+/* Something pinned here, or injected. Inline, as each yield asks. */
+static inline __attribute__((always_inline)) bool any_node(struct yoke__worker *w)
 {
     return w->pinned != NULL || !yoke__inbox_empty(&w->inbox) || yoke__injected_any(w->rt);
 }

@@ -53,12 +53,12 @@ static int by_blocking(void *arg)
     return yoke_blocking(nothing, NULL);
 }
 
-/* The child is another worker's. */
+/* The child is another worker's, and lasts longer than who closes looks for its end before leaving. */
 static int by_close(void *arg)
 {
     (void)arg;
     YOKE_GROUP(g);
-    check_int(yoke_spawn_ptr_with(g, (.pinned = true, .worker = (yoke_worker_index() + 1) % yoke_workers()), nothing, NULL), 0);
+    check_int(yoke_spawn_ptr_with(g, (.pinned = true, .worker = (yoke_worker_index() + 1) % yoke_workers()), by_sleep, NULL), 0);
     return yoke_group_close(g, 0);
 }
 
