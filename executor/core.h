@@ -389,6 +389,7 @@ struct yoke__worker {
     const cpu_set_t *cpus;         /* where it is bound, or NULL */
     pthread_t thread;
     uint32_t parked __attribute__((aligned(64))); /* futex: 1 while asleep or about to be */
+    int slept_on;             /* the processor on which it fell asleep last, or negative: unknown */
     struct yoke__ready ready; /* fibers to resume; last: it is large */
 };
 

@@ -82,6 +82,7 @@ void yoke__deque_set_base(struct yoke__deque *d, int64_t base)
     d->split = yoke__split_word(base, YOKE__SPLIT_SETTLED);
     d->limit = base + FIRST_CAPACITY;
     d->room = d->always_public ? INT64_MIN : d->limit;
+    d->wanted = 1;
 }
 
 void yoke__deque_destroy(struct yoke__deque *d)
@@ -134,11 +135,12 @@ void yoke__deque_sated(struct yoke__deque *d)
 {
     if (d->always_public)
         return;
+    d->wanted = 1;
     yoke__store_relaxed(&d->hungry, 0); /* before the room; pairs with yoke__deque_ask() */
     set_room(d);
 }
 
-/* Makes the older half of the private items public, at least one, if nothing is public. */
+/* Makes the older half of the private items public, at least one, if less is public than is wanted. */
 static bool answer(struct yoke__deque *d)
 {
     int64_t bottom = d->bottom;
@@ -150,8 +152,8 @@ static bool answer(struct yoke__deque *d)
     int64_t s = yoke__split_index(split), top = yoke__load_relaxed(&d->top);
     if ((split & YOKE__SPLIT_KIND) != 0)
         s = top; /* while tentative, everything from top on is ours */
-    else if (s > top)
-        return true; /* something is public already */
+    else if (s - top >= d->wanted)
+        return true; /* enough is public already */
     hook(4, d);
     /*
      * Not a plain store: between the look at split and now a raise may have been settled and its items taken, and the split

@@ -27,6 +27,9 @@
  * is stored. Otherwise (s,settled) is restored; nobody else has written split meanwhile, since it was tentative. With n == 1 the owner takes
  * the item as a thief does.
  *
+ * Hunger: who finds private items only raises `hungry`; while it is up each push looks whether `wanted` items are public, and publishes half of the
+ * private ones if not: one, until the owner has looked how many workers are idle.
+ *
  * Publishing: everything, by storing (bottom,0) (release), at any time when no lowering of the owner's own is under way: no split can be
  * higher. A part, by exchange of the value of split that was looked at: between the look and a plain store a raise could be settled
  * and its items taken, and the split would sink below top. A raiser's pending exchange then fails.
@@ -188,5 +191,11 @@ static inline void yoke__deque_ask(struct yoke__deque *d)
 
 /* The owner lowers the flag. */
 void yoke__deque_sated(struct yoke__deque *d);
+
+/* The owner answers the hungry, as long as they are, until `n` items are public, n > 0, and not only one: so many are idle. */
+static inline void yoke__deque_want(struct yoke__deque *d, int64_t n)
+{
+    d->wanted = n;
+}
 
 #endif

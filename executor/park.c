@@ -62,12 +62,28 @@ static void rouse(struct yoke__worker *w)
         yoke__os_futex_wake(&w->parked, 1);
 }
 
+/*
+ * One of those who sleep, rather one who fell asleep on another processor than a worker that wakes him and then goes on: not every scheduler looks
+ * for an idle processor, and behind us he may wait for milliseconds. If they are many, only some are asked.
+ */
+static int sleeper_of(struct yoke_runtime *rt, uint64_t bits, int word)
+{
+    enum { ASKED = 8 };
+    int first = word * 64 + __builtin_ctzll(bits), here = yoke__worker_here() != NULL ? yoke__os_cpu() : -1;
+    for (int n = 0; here >= 0 && n < ASKED && bits != 0; n++, bits &= bits - 1) {
+        int index = word * 64 + __builtin_ctzll(bits);
+        if (yoke__load_relaxed(&rt->workers[index]->slept_on) != here) /* a hint */
+            return index;
+    }
+    return first;
+}
+
 static bool claim_any(struct yoke_runtime *rt)
 {
     for (int word = 0; word * 64 < rt->nworkers; word++) {
         uint64_t bits;
         while ((bits = yoke__load_seq(&rt->sleepers[word])) != 0) {
-            int index = word * 64 + __builtin_ctzll(bits);
+            int index = sleeper_of(rt, bits, word);
             if (claim(rt, index)) {
                 rouse(rt->workers[index]);
                 return true;
@@ -167,6 +183,7 @@ struct yoke__fiber *yoke__park(struct yoke__worker *w)
     struct yoke_runtime *rt = w->rt;
     struct yoke__fiber *woken = NULL;
     bool awake = false;
+    yoke__store_relaxed(&w->slept_on, yoke__os_cpu());
     yoke__store_relaxed(&w->parked, 1); /* before the bit, which releases it */
     int32_t asleep = yoke__add_seq(&rt->parked, 1) + 1;
     yoke__or_seq(&rt->sleepers[w->index / 64], (uint64_t)1 << (w->index % 64));
@@ -202,8 +219,11 @@ void yoke__fed(struct yoke__worker *w)
     struct yoke_runtime *rt = w->rt;
     if (!rt->membarrier)
         return; /* the flag stays up: every push is published at once */
-    if (yoke__anybody_idle(rt))
+    int32_t idle = yoke__count_idle(rt);
+    if (idle > 0) {
+        yoke__deque_want(&w->head.deque, idle);
         return;
+    }
     yoke__deque_sated(&w->head.deque);
     yoke__fence_seq(); /* store-load against a worker that announced itself and raised the flag just before it went down */
     if (yoke__anybody_idle(rt))

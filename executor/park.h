@@ -11,10 +11,16 @@ void yoke__wake_slow(struct yoke_runtime *rt);
 /* Wakes everybody. */
 void yoke__wake_all(struct yoke_runtime *rt);
 
+/* Workers that sleep or search: a hint. */
+static inline int32_t yoke__count_idle(struct yoke_runtime *rt)
+{
+    return yoke__load_relaxed(&rt->parked) + yoke__load_relaxed(&rt->searching);
+}
+
 /* A hint. */
 static inline bool yoke__anybody_idle(struct yoke_runtime *rt)
 {
-    return yoke__load_relaxed(&rt->parked) + yoke__load_relaxed(&rt->searching) > 0;
+    return yoke__count_idle(rt) > 0;
 }
 
 /* After work was made visible: wakes one sleeper unless somebody is searching already. Any thread or signal handler. */

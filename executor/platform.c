@@ -285,6 +285,11 @@ int yoke__os_bind_self(const cpu_set_t *set, size_t bytes)
     return injected != 0 ? -injected : result(sched_setaffinity(0, bytes, set));
 }
 
+int yoke__os_cpu(void)
+{
+    return sched_getcpu();
+}
+
 int yoke__os_sched_slice(uint64_t ns)
 {
     int injected = fault(YOKE__OS_SLICE);

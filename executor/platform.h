@@ -66,6 +66,9 @@ int yoke__os_gettid(void);
 int yoke__os_affinity(cpu_set_t *set, size_t bytes);
 int yoke__os_bind_self(const cpu_set_t *set, size_t bytes);
 
+/* The processor that the calling thread runs on now; negative: it cannot be told. */
+int yoke__os_cpu(void);
+
 /* Asks the scheduler for short time slices for the calling thread (sched_setattr, SCHED_OTHER with a runtime; Linux >= 6.12). */
 int yoke__os_sched_slice(uint64_t ns);
 /* The calling thread's timers fire no later than necessary. */

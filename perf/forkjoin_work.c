@@ -382,7 +382,7 @@ void work_end(struct work *work, double result)
         wrong(w, result);
     w->spent += took;
     if (work->kind == COARSE)
-        w->kept = fmax(w->kept, longest_gap(w));
+        w->kept = w->runs == 0 ? 0 : fmax(w->kept, longest_gap(w)); /* in the first, threads start */
     else if (w->runs == 0 || took < w->kept)
         w->kept = took;
     w->runs++;

@@ -24,8 +24,8 @@ enum { THIEVES = 2, ITEMS = 6, FIRST = 8, CAPACITY = 2, ARRAYS = 3, CLOSED = -1 
 enum { SETTLED = 0, LOWERING = 1, RAISING = 2, KIND = 3 };
 
 /*
- * The owner: + pushes, # pushes in public, - pops, . lowers hunger; at | the thieves begin. Thieves: s steals, and asks if all is
- * private; ^ raises.
+ * The owner: + pushes, # pushes in public, - pops, . lowers hunger, : hears that two are hungry; at | the thieves begin. Thieves: s steals, and
+ * asks if all is private; ^ raises.
  */
 static const struct script {
     const char *owner, *thieves[THIEVES];
@@ -45,6 +45,8 @@ static const struct script {
     { "##|#-", { "s", "s" } },      /* 12: room found by a look at top, or a larger array */
     { "+|..", { "s", "s" } },       /* 13: hunger down and up again */
     { "+|.+-", { "s", "s" } },      /* 14: and an answer to it */
+    { "+:|++-", { "ss", "s" } },    /* 15: an answer beside what is public, and a lowering */
+    { "+:|++", { "s^s", "s" } },    /* 16: and a raise */
 };
 
 #ifdef GENMC
@@ -66,7 +68,7 @@ struct array {
     atomic_int slots[CAPACITY << (ARRAYS - 1)];
 };
 
-static int array, limit; /* the owner's */
+static int array, limit, wanted; /* the owner's */
 static struct array arrays[ARRAYS];
 static _Atomic(struct array *) slots;
 static atomic_int bottom, room, hungry, raising, top, barrier;
@@ -113,6 +115,7 @@ static void set_room(void)
 
 static void sated(void)
 {
+    wanted = 1;
     atomic_store_explicit(&hungry, 0, memory_order_relaxed);
     set_room();
 }
@@ -138,7 +141,7 @@ static void answer(void)
     int s = (int)(w >> 2), t = atomic_load_explicit(&top, memory_order_relaxed);
     if ((w & KIND) != SETTLED)
         s = t;
-    else if (s > t)
+    else if (s - t >= wanted)
         return;
     atomic_compare_exchange_strong_explicit(&split, &w, word(s + (b - s + 1) / 2, SETTLED), memory_order_acq_rel, memory_order_acquire);
 }
@@ -232,6 +235,9 @@ static void follow_owner(const char *script)
             if (item != 0)
                 take(item);
             break;
+        case ':':
+            wanted = 2;
+            break;
         default:
             sated();
             break;
@@ -301,6 +307,7 @@ static void begin(void)
 {
     array = pushed = 0;
     limit = FIRST + CAPACITY;
+    wanted = 1;
     for (int i = 0; i < ARRAYS; i++)
         arrays[i].capacity = CAPACITY << i;
     atomic_init(&slots, &arrays[0]);

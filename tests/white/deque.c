@@ -71,6 +71,31 @@ static void hunger_is_a_level_not_an_edge(void **state)
     assert_ptr_equal(yoke__deque_pop(&deque), item(11));
 }
 
+static void as_much_is_public_as_is_wanted(void **state)
+{
+    void *got;
+    (void)state;
+    yoke__deque_ask(&deque);
+    assert_int_equal(yoke__deque_push(&deque, item(1)), 1);
+    yoke__deque_want(&deque, 3);
+    for (long i = 2; i <= 4; i++)
+        assert_int_equal(yoke__deque_push(&deque, item(i)), 1);
+    for (long i = 1; i <= 3; i++) {
+        assert_int_equal(yoke__deque_steal(&deque, &got), YOKE__STEAL_GOT);
+        assert_ptr_equal(got, item(i));
+    }
+    assert_int_equal(yoke__deque_steal(&deque, &got), YOKE__STEAL_HIDDEN); /* three were enough */
+    yoke__deque_sated(&deque);
+    yoke__deque_ask(&deque);
+    for (long i = 5; i <= 8; i++)
+        assert_int_equal(yoke__deque_push(&deque, item(i)), 1);
+    assert_int_equal(yoke__deque_steal(&deque, &got), YOKE__STEAL_GOT); /* of 4 and 5 the older one; that is enough for whoever asks first */
+    assert_ptr_equal(got, item(4));
+    assert_int_equal(yoke__deque_steal(&deque, &got), YOKE__STEAL_HIDDEN);
+    for (long i = 8; i >= 5; i--)
+        assert_ptr_equal(yoke__deque_pop(&deque), item(i));
+}
+
 static void public_items_are_taken_back_by_the_owner(void **state)
 {
     (void)state;
@@ -363,6 +388,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(pop_takes_last_first, setup, teardown),
         cmocka_unit_test_setup_teardown(private_items_are_hidden_until_asked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(hunger_is_a_level_not_an_edge, setup, teardown),
+        cmocka_unit_test_setup_teardown(as_much_is_public_as_is_wanted, setup, teardown),
         cmocka_unit_test_setup_teardown(public_items_are_taken_back_by_the_owner, setup, teardown),
         cmocka_unit_test_setup_teardown(used_as_a_queue_it_is_first_in_first_out, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unanswered_thief_raises_the_split, setup, teardown),

@@ -94,8 +94,10 @@ static void own(void)
                 yoke__deque_push(&deque, item);
             else if (item != NULL)
                 take(item);
-        } else {
+        } else if (next_random(&random_state) % 2) {
             explored_sated(&deque);
+        } else {
+            yoke__deque_want(&deque, 1 + (int64_t)(next_random(&random_state) % 4));
         }
     }
 }

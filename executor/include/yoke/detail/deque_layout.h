@@ -26,8 +26,9 @@ struct yoke__deque {
     /* cold, the owner's */
     void *retired;      /* arrays that were outgrown */
     int64_t capacity;
+    int64_t wanted;     /* public items with which the hungry have enough */
     uint32_t always_public, slow_only;
-    char pad3[40];
+    char pad3[32];
 } __attribute__((aligned(64)));
 
 #endif
