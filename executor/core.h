@@ -199,27 +199,29 @@ struct yoke__scope {
     uint8_t known;          /* cancelled, and the epoch has been raised since */
     uint8_t large;          /* the stacks on which tasks and forks begin that are begun in here: large.h */
     struct yoke__lock lock;
-    uint32_t cancel;     /* enum yoke__cancel; set once, under lock, after the fields below */
-    int reason;
-    const yoke_site *cancel_site;
-    uint64_t cancel_task;
+    uint32_t cancel;     /* enum yoke__cancel; set once, under lock, after its reason, site and task */
+    uint32_t pins;       /* cancellers that look at this scope; top bit: the closer sleeps */
     int64_t deadline;    /* its own; YOKE_NEVER: none. The owner's; atomic */
     const char *name;
     const yoke_site *site;
     struct yoke__scope *binding; /* the nearest scope, this one included, that binds a local */
     const yoke_local *key;
-    void *value;
+    struct yoke__scope *children;
+    struct yoke__scope *child_due; /* the next child that a walker has to pin, those behind it too */
     /* who blocks in here, for cancelling and for the dump: seat.h; the lists under lock */
     struct yoke__seat seat;
     struct yoke__seats *seats, *full_seats, *unvisited[2];
-    struct yoke__scope *children, *sibling, **back;
-    struct yoke__scope *child_due; /* the next child that a walker has to pin, those behind it too */
-    uint32_t pins;                 /* cancellers that look at this scope; top bit: the closer sleeps */
+    struct yoke__stop stop; /* whoever opens and closes one looks at the beginning, and at nothing that follows */
+    struct yoke__scope *sibling, **back;
     struct yoke__scope *walk_next; /* queue of cancels to carry out (runtime.walks) */
     struct yoke__scope *work_next, **work_back; /* in a yoke__worklist; `work_back` NULL: in none */
+    int reason;
+    const yoke_site *cancel_site;
+    uint64_t cancel_task;
+    void *value;
     struct yoke__timer timer;
-    struct yoke__stop stop;
 };
+_Static_assert(offsetof(struct yoke__scope, stop.hard_after) + sizeof(int64_t) == 192, "a scope is opened and closed on three lines");
 
 /* ---- waiting ------------------------------------------------------------------------------------------------------------ */
 
@@ -293,7 +295,14 @@ enum yoke__body { YOKE__BODY_WELL = 0, YOKE__BODY_FAILED, YOKE__BODY_FIRST };
 
 struct yoke__group {
     struct yoke__scope scope; /* first */
-    uint8_t policy;
+    /* seldom used, under lock */
+    struct yoke__any any;
+    struct yoke__results results;
+    struct yoke__waitq room;
+    struct yoke__fiber *reserve; /* of a group with large stacks: large.h */
+    struct yoke__task *last_kept; /* behind first_kept, if any are */
+    /* the owner's line */
+    uint8_t policy __attribute__((aligned(64)));
     uint8_t exact; /* children are counted one by one under lock: limit, ANY, results, on_done */
     uint8_t body;  /* enum yoke__body */
     uint8_t serviced; /* atomic: it has had a service; set under lock */
@@ -302,9 +311,11 @@ struct yoke__group {
     uint8_t cut;   /* enum yoke__cut bits, atomic */
     uint8_t closing; /* the owner waits for the children; atomic, for the dump */
     int first_code;
-    /* owner's strand only */
     int64_t done;
     struct yoke__wait *owner_wait; /* set before the bias is taken from live */
+    uint64_t failures, cancelled;  /* these and what follows: under lock */
+    size_t kept;
+    struct yoke__task *first_kept; /* of those that failed */
     /*
      * Children spawned by members minus children ended outside of the owner's close, plus YOKE__LIVE_BIAS until the owner
      * has taken it away and put in its own balance: from then on the number of children alive. Reaches 0 once.
@@ -312,18 +323,11 @@ struct yoke__group {
     int64_t live __attribute__((aligned(64)));
     uint64_t member_spawned;
     int64_t services; /* alive, and 1 for all other children together */
-    struct yoke__lock lock; /* everything below */
+    uint64_t services_spawned;     /* this and what follows: under lock */
     unsigned limit, alive;
-    uint64_t services_spawned;
-    struct yoke__waitq room;
-    uint64_t failures, cancelled;
-    size_t kept;
-    struct yoke__task *first_kept, *last_kept;
     struct yoke__handle *handles;
     struct yoke_token *tokens;
-    struct yoke__any any;
-    struct yoke__results results;
-    struct yoke__fiber *reserve; /* of a group with large stacks: large.h */
+    struct yoke__lock lock;
 };
 enum yoke__cut { YOKE__CUT_OWN_DEADLINE = 1, YOKE__CUT_ENCLOSING = 2 };
 

@@ -95,7 +95,7 @@ yoke_group yoke_group_open(const yoke_group_options *options)
     g->limit = g->alive = 0;
     g->failures = g->cancelled = 0;
     g->kept = 0;
-    g->first_kept = g->last_kept = NULL;
+    g->first_kept = NULL;
     g->handles = NULL;
     g->tokens = NULL;
     if (options != NULL) {
@@ -111,7 +111,6 @@ yoke_group yoke_group_open(const yoke_group_options *options)
         if (yoke__unlikely(options->shield && options->deadline == 0 && w->rt->config.debug))
             yoke__scope_bare_shield(w->rt, &g->scope);
     }
-    yoke__waitq_init(&g->room);
     /* a stale handle may look: it fails the look at the owner then */
     yoke__store_relaxed(&g->scope.head.ticket, (g->exact | g->scope.large) != 0 || !w->rt->membarrier ? 0 : g->scope.generation);
     return (yoke_group){ .block = g, .generation = g->scope.generation };

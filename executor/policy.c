@@ -50,6 +50,7 @@ void yoke__policy_open(struct yoke__group *group, const yoke_group_options *opti
     if (yoke__likely(!group->exact))
         return;
     group->any = (struct yoke__any){ .need = options->need > 0 ? options->need : 1 };
+    yoke__waitq_init(&group->room);
     group->results = (struct yoke__results){ .kept = options->results, .on_done = options->on_done, .ctx = options->on_done_ctx };
 }
 
@@ -250,9 +251,8 @@ static bool record_failure(struct yoke_runtime *rt, struct yoke__group *group, s
     bool first = first_failure_locked(group, rc);
     bool keep = group->kept < (size_t)rt->config.report_k && task->class != YOKE__TASK_FRAME;
     if (keep) {
-        group->kept++;
         task->node.entry.next = NULL;
-        if (group->last_kept != NULL)
+        if (group->kept++ > 0)
             group->last_kept->node.entry.next = &task->node.entry;
         else
             group->first_kept = task;

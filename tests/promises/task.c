@@ -581,11 +581,13 @@ static void pinned_tasks_and_woken_ones_take_turns(void **state)
 static struct {
     yoke_event bell;
     int ran, rung, heard;
+    bool waits;
 } row;
 
 static int wait_for_the_bell(void *arg)
 {
     (void)arg;
+    row.waits = true;
     int rc = yoke_event_wait(&row.bell);
     row.heard = row.ran;
     return rc;
@@ -607,9 +609,11 @@ static int spawn_many(void *arg)
     int n = *(int *)arg;
     row.bell = (yoke_event)YOKE_EVENT_INIT;
     row.ran = row.rung = row.heard = 0;
+    row.waits = false;
     YOKE_GROUP(beside);
     check_int(yoke_spawn_ptr(beside, wait_for_the_bell, NULL), 0);
-    check_int(yoke_sleep(YOKE_MS(1)), 0);
+    while (!row.waits)
+        check_int(yoke_yield(), 0);
     YOKE_GROUP(g);
     for (int i = 0; i < n; i++)
         check_int(yoke_spawn_ptr(g, run_and_ring, NULL), 0);
