@@ -9,7 +9,8 @@
  * What is different here. The first splits are made at once, whoever wants them, so that a few iterations of milliseconds are not
  * kept together while the first of them runs; forks cost some 10 ns. And the chunk is not fixed: it begins at one iteration
  * and grows until a call of the body takes about CHUNK_NS, which bounds what a look at the clock costs, and how long somebody
- * who wants work has to wait, wherever iterations resemble their neighbours.
+ * who wants work has to wait, wherever iterations resemble their neighbours. The last parts of a piece, behind which its worker has nothing left, are
+ * split down to an eighth of that, since all wait for the last call of the body.
  *
  * Accumulators: the left half goes on with its piece's own, the right half begins with the identity, and the join combines them, so the
  * order is kept. If there is no memory for another one the piece is not split.
@@ -23,7 +24,7 @@
 
 #include "platform.h"
 
-enum { CHUNK_NS = 40 * 1000, PIECES_EACH = 4, SIDE = 64, TILES_EACH = 16 };
+enum { CHUNK_NS = 40 * 1000, LAST_PARTS = 8, PIECES_EACH = 4, SIDE = 64, TILES_EACH = 16 };
 
 struct piece {
     struct yoke__loop *loop;
@@ -102,7 +103,8 @@ static int run(void *arg)
         int rc;
         if (!yoke__work_goes_on(&loop->work))
             return 0;
-        if (left > chunk && (piece.pieces > 1 || yoke_fork_wanted()) && split(&piece, &rc))
+        int64_t least = loop->grain > 0 ? chunk : (chunk + LAST_PARTS - 1) / LAST_PARTS;
+        if (left > least && (piece.pieces > 1 || yoke_fork_wanted()) && split(&piece, &rc))
             return rc;
         if (left > chunk && loop->grain == 0) {
             rc = timed(loop, &piece, chunk);
