@@ -52,7 +52,10 @@ bool yoke__worker_others_wait(struct yoke__worker *w)
 
 bool yoke__worker_events_wait(struct yoke__worker *w)
 {
-    return yoke__ready_count(&w->ready) > w->spawners || any_node(w) || yoke__walk_waits(w->rt);
+    uint32_t waiting = yoke__ready_count(&w->ready);
+    if (w->spawners > waiting)
+        w->spawners = waiting; /* others have taken some */
+    return waiting > w->spawners || any_node(w) || yoke__walk_waits(w->rt);
 }
 
 bool yoke__worker_row_ends(struct yoke__worker *w, int64_t n)

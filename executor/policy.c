@@ -221,9 +221,9 @@ void yoke__policy_give_room(struct yoke__group *group)
 /* ---- the end of a child ------------------------------------------------------------------------------------------------- */
 
 /* Whose doing is a neutral cancellation seen at `scope`, a scope of the group or inside it? */
-static void note_cut(struct yoke__group *group)
+static void note_cut(struct yoke_runtime *rt, struct yoke__group *group)
 {
-    struct yoke__scope *outermost = yoke__scope_outermost_cancelled(&group->scope);
+    struct yoke__scope *outermost = yoke__scope_outermost_cancelled(rt, &group->scope);
     if (outermost == NULL)
         return; /* a child cancelled by its handle */
     uint8_t cut = outermost != &group->scope                                             ? YOKE__CUT_ENCLOSING
@@ -271,7 +271,7 @@ void yoke__policy_cut(struct yoke__group *group, bool service)
     w->batch_cancelled++;
     if (service)
         return; /* told to end, and cut by nobody else */
-    note_cut(group);
+    note_cut(w->rt, group);
     yoke__stop_count_cut(&group->scope);
 }
 
@@ -359,7 +359,7 @@ void yoke__policy_body_slow(struct yoke_runtime *rt, struct yoke__group *group, 
 {
     bool first = false;
     if (rc == -ECANCELED && yoke__scope_cancelled(rt, &group->scope)) {
-        note_cut(group);
+        note_cut(rt, group);
     } else if (rc < 0) {
         yoke__lock_acquire(&group->lock);
         first = first_failure_locked(group, rc);
@@ -440,11 +440,11 @@ int yoke_group_next(yoke_group handle, yoke_done *done)
 /* ---- the result of close ------------------------------------------------------------------------------------------------ */
 
 /* Rows 2 to 4: what came from outside. True: *rc is the result. */
-static bool cut_from_outside(struct yoke__group *group, int *rc)
+static bool cut_from_outside(struct yoke_runtime *rt, struct yoke__group *group, int *rc)
 {
     struct yoke__scope *scope = &group->scope;
     uint32_t kind = yoke__load_acquire(&scope->cancel); /* a deadline or another task may still come; pairs with yoke__scope_mark_locked() */
-    if ((group->cut & YOKE__CUT_OWN_DEADLINE) != 0 && yoke__scope_outermost_cancelled(scope) == scope)
+    if ((group->cut & YOKE__CUT_OWN_DEADLINE) != 0 && yoke__scope_outermost_cancelled(rt, scope) == scope)
         *rc = -ETIMEDOUT;
     else if (kind == YOKE__CANCEL_ASKED || kind == YOKE__CANCEL_LEFT || kind == YOKE__CANCEL_STOP || kind == YOKE__CANCEL_GRACE)
         *rc = scope->reason;
@@ -456,7 +456,7 @@ static bool cut_from_outside(struct yoke__group *group, int *rc)
 }
 
 /* The table of close, after all children have ended. */
-static int result_of(struct yoke__group *group, int rc)
+static int result_of(struct yoke_runtime *rt, struct yoke__group *group, int rc)
 {
     if (group->policy == YOKE_ANY ? group->any.verdict == YOKE__ANY_REACHED : false)
         return 0;
@@ -464,7 +464,7 @@ static int result_of(struct yoke__group *group, int rc)
         return group->first_code;
     if (group->policy == YOKE_COLLECT && group->body != YOKE__BODY_WELL)
         return rc;
-    if (cut_from_outside(group, &rc) || group->policy != YOKE_ANY)
+    if (cut_from_outside(rt, group, &rc) || group->policy != YOKE_ANY)
         return rc;
     if (group->failed)
         return group->first_code;
@@ -532,7 +532,7 @@ static void free_records(struct yoke__worker *w, struct yoke__group *group)
 int yoke__policy_result_slow(struct yoke__strand *strand, struct yoke__group *group, int rc, yoke_group_report *report)
 {
     struct yoke__worker *w = yoke__self();
-    rc = result_of(group, rc);
+    rc = result_of(w->rt, group, rc);
     if (report != NULL)
         fill_report(group, report);
     if (group->failed && group->body != YOKE__BODY_FIRST)

@@ -8,7 +8,8 @@
  *
  * Between mark and increment some would answer "yes" and others still "no". Nobody may go from the one to the other: who was told so, or has himself
  * called for the cancel that somebody else was about. So whoever finds a mark that is not yet `known` increments the epoch himself before he goes
- * on; `known` is set, by any of them, behind an increment that came after the mark. (tests/model/known.c)
+ * on, be it that he asks, calls for a cancel or a stop, or leaves a scope; `known` is set, by any of them, behind an increment that came after the
+ * mark. (tests/model/known.c)
  *
  * Waking. A strand that blocks sits down in its scope (seat.h), after the scope was linked to its ancestors (lazily: what never blocks is
  * never registered), and checks for a cancel after that. A canceller marks, and then visits the seats: either it sees the wait, or the
@@ -59,12 +60,14 @@ void yoke__scope_make_known_slow(struct yoke_runtime *rt, struct yoke__scope *sc
     yoke__store_release(&scope->known, (uint8_t)1); /* pairs with yoke__scope_make_known() */
 }
 
-struct yoke__scope *yoke__scope_outermost_cancelled(struct yoke__scope *scope)
+struct yoke__scope *yoke__scope_outermost_cancelled(struct yoke_runtime *rt, struct yoke__scope *scope)
 {
     struct yoke__scope *found = NULL;
     for (struct yoke__scope *s = scope; s != NULL; s = s->shield ? NULL : s->parent)
         if (yoke__load_acquire(&s->cancel) != YOKE__CANCEL_NONE) /* pairs with yoke__scope_mark_locked() */
             found = s;
+    if (found != NULL)
+        yoke__scope_make_known(rt, found); /* the caller acts on it */
     return found;
 }
 
@@ -388,7 +391,7 @@ static int leave_scope(struct yoke__worker *w, struct yoke__strand *strand, stru
     int body = rc;
     if (yoke__unlikely((w->head.deque.bottom > w->head.floor) | (strand->begun != NULL)))
         yoke__unjoined_leave(w, strand, scope);
-    if (rc == -ECANCELED && yoke__scope_outermost_cancelled(scope) == scope)
+    if (rc == -ECANCELED && yoke__scope_outermost_cancelled(w->rt, scope) == scope)
         rc = scope->reason;
     yoke__strand_set_scope(w, strand, &scope->parent->head);
     yoke__scope_retire(w->rt, scope);

@@ -37,7 +37,7 @@ enum { YOKE__ORIGIN_MAX = 400 };
 const char *yoke__scope_origin(const struct yoke__scope *scope, char *text, size_t size);
 
 /* The outermost cancelled scope in force at `scope` (up to the first shield), or NULL. */
-struct yoke__scope *yoke__scope_outermost_cancelled(struct yoke__scope *scope);
+struct yoke__scope *yoke__scope_outermost_cancelled(struct yoke_runtime *rt, struct yoke__scope *scope);
 
 /* Prepares a block (of the scope or the group pool) and makes it the strand's current scope. */
 void yoke__scope_enter(struct yoke__worker *w, struct yoke__strand *strand, struct yoke__scope *scope, enum yoke__scope_kind kind);

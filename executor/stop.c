@@ -103,6 +103,8 @@ int yoke__stop_handle(struct yoke_runtime *rt, struct yoke__scope *scope, uint64
         yoke__store_relaxed(&scope->stop.cut, (uint64_t)0);
         yoke__store_release(&scope->stopping, (uint8_t)1); /* pairs with yoke__stop_asked() */
         yoke__scope_pin(scope);
+    } else if (alive && scope->cancel != YOKE__CANCEL_NONE) {
+        yoke__scope_make_known(rt, scope); /* that is why there is nothing to do */
     }
     yoke__lock_release(&scope->lock);
     if (first) {

@@ -142,10 +142,11 @@ static bool cut_on_stop_locked(struct yoke_runtime *rt, struct yoke__scope *scop
     return true;
 }
 
-/* `behind`: unless it has come by itself, and is in front of others. */
+/* `behind`: unless it is among the cancelled already, having come by itself, and is in front of others there. */
 static void push_child_locked(struct yoke_runtime *rt, struct yoke__scope *child, bool cancelled, bool behind)
 {
-    if (!child->shield && (!behind || child->work_back == NULL)) {
+    bool due = child->work_back != NULL && child->work_cancelled;
+    if (!child->shield && !(behind && due)) {
         yoke__scope_pin(child);
         push_work(rt, child, cancelled, behind);
     }

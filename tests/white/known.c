@@ -124,11 +124,67 @@ static void who_ends_because_of_it_has_not_failed(void **state)
     assert_int_equal(run(1, end_while_another_is_at_it, NULL), 0);
 }
 
+/* Who leaves a scope that was cancelled by itself finds that the one round it is being cancelled: in fact as well as in what close says. */
+static int leave_inside(void *arg)
+{
+    yoke_group *g = arg;
+    YOKE_SCOPE(own);
+    check_int(yoke_scope_cancel(own, -EXDEV), 0);
+    check_int(yoke_checkpoint(), -ECANCELED);
+    check(!yoke__scope_cancelled(here(), g->block)); /* it remembers that */
+    yoke__lock_acquire(&((struct yoke__scope *)g->block)->lock);
+    left_over = yoke__scope_mark_locked(g->block, YOKE__CANCEL_ASKED, 0, NULL, 0) ? g->block : NULL;
+    yoke__lock_release(&((struct yoke__scope *)g->block)->lock);
+    check(left_over != NULL);
+    int rc = yoke_scope_close(own, -ECANCELED);
+    check_int(rc, -ECANCELED);
+    check_int(yoke_checkpoint(), -ECANCELED);
+    return rc;
+}
+
+static int leave_while_another_is_at_it(void *arg)
+{
+    (void)arg;
+    YOKE_GROUP(g);
+    left_over = NULL;
+    check_int(yoke_spawn_ptr(g, leave_inside, &g), 0);
+    while (left_over == NULL)
+        (void)yoke_yield();
+    yoke__scope_carry_out(here(), left_over);
+    return yoke_group_close(g, 0);
+}
+
+static void who_leaves_because_of_it_finds_it(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, leave_while_another_is_at_it, NULL), 0); /* a failure of the child's otherwise */
+}
+
+/* A stop of what somebody else is about to cancel. */
+static int stop_too(void *arg)
+{
+    (void)arg;
+    YOKE_SCOPE(outer);
+    struct yoke__scope *marked = begin_to_cancel(outer.block);
+    check_int(yoke_scope_stop(outer), 0);
+    check_int(yoke_checkpoint(), -ECANCELED);
+    yoke__scope_carry_out(here(), marked);
+    return yoke_scope_close(outer, -ECANCELED) == -EXDEV ? 0 : -EPROTO;
+}
+
+static void who_has_called_for_a_stop_finds_the_cancel(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, stop_too, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_has_called_for_a_cancel_finds_it),
         cmocka_unit_test(who_ends_because_of_it_has_not_failed),
+        cmocka_unit_test(who_leaves_because_of_it_finds_it),
+        cmocka_unit_test(who_has_called_for_a_stop_finds_the_cancel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

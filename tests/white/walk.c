@@ -338,6 +338,34 @@ static void a_stop_marks_what_is_cancelled(void **state)
         assert_int_equal(run_anew(1, stop_the_cancelled, &(bool){ parked != 0 }), 0);
 }
 
+static int sleep_in_two_scopes(void *arg)
+{
+    YOKE_SCOPE(own);
+    return yoke_scope_close(own, sleep_in_a_scope(arg));
+}
+
+/* Nor does such a stop, which has a look at the inner scopes, keep the cancel from them. */
+static int stop_round_the_cancelled(void *arg)
+{
+    (void)arg;
+    YOKE_SCOPE(outer, .grace = YOKE_NEVER);
+    YOKE_GROUP(g);
+    put_to_sleep(g, sleep_in_two_scopes);
+    check_int(yoke_group_cancel(g, 0), 0);
+    check(yoke__walk_waits(here()));
+    check_int(yoke_scope_stop(outer), 0);
+    check(yoke__walk_waits(here()));
+    check_int(yoke_group_close(g, 0), 0);
+    check_int(load(&cut), SLEEPERS);
+    return yoke_scope_close(outer, 0);
+}
+
+static void a_stop_does_not_hold_up_a_cancel(void **state)
+{
+    (void)state;
+    assert_int_equal(run_anew(1, stop_round_the_cancelled, NULL), 0); /* hangs otherwise: the time limit tells */
+}
+
 static void who_calls_is_not_behind_an_older_cancel(void **state)
 {
     (void)state;
@@ -831,6 +859,7 @@ int main(void)
         cmocka_unit_test(who_calls_is_not_behind_an_older_cancel),
         cmocka_unit_test(a_stop_has_marked_all_when_it_returns),
         cmocka_unit_test(a_stop_marks_what_is_cancelled),
+        cmocka_unit_test(a_stop_does_not_hold_up_a_cancel),
         cmocka_unit_test(nobody_walks_for_others_without_an_end),
         cmocka_unit_test(what_is_overtaken_goes_on_all_the_same),
         cmocka_unit_test(a_stretch_pins_some_of_many_children),
