@@ -211,7 +211,7 @@ struct yoke__scope {
     /* who blocks in here, for cancelling and for the dump: seat.h; the lists under lock */
     struct yoke__seat seat;
     struct yoke__seats *seats, *full_seats, *unvisited[2];
-    struct yoke__stop stop; /* whoever opens and closes one looks at the beginning, and at nothing that follows */
+    struct yoke__stop stop; /* who opens and closes one in which nobody blocks looks at its beginning, and at nothing that follows */
     struct yoke__scope *sibling, **back;
     struct yoke__scope *walk_next; /* queue of cancels to carry out (runtime.walks) */
     struct yoke__scope *work_next, **work_back; /* in a yoke__worklist; `work_back` NULL: in none */
@@ -393,7 +393,7 @@ struct yoke__worker {
     const cpu_set_t *cpus;         /* where it is bound, or NULL */
     pthread_t thread;
     uint32_t parked __attribute__((aligned(64))); /* futex: 1 while asleep or about to be */
-    int slept_on;             /* the processor on which it fell asleep last, or negative: unknown */
+    int slept_on; /* the processor on which it fell asleep last, or negative: unknown; atomic, a hint */
     struct yoke__ready ready; /* fibers to resume; last: it is large */
 };
 

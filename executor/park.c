@@ -72,7 +72,7 @@ static int sleeper_of(struct yoke_runtime *rt, uint64_t bits, int word)
     int first = word * 64 + __builtin_ctzll(bits), here = yoke__worker_here() != NULL ? yoke__os_cpu() : -1;
     for (int n = 0; here >= 0 && n < ASKED && bits != 0; n++, bits &= bits - 1) {
         int index = word * 64 + __builtin_ctzll(bits);
-        if (yoke__load_relaxed(&rt->workers[index]->slept_on) != here) /* a hint */
+        if (yoke__load_relaxed(&rt->workers[index]->slept_on) != here) /* a hint; pairs with yoke__park() */
             return index;
     }
     return first;
@@ -183,7 +183,7 @@ struct yoke__fiber *yoke__park(struct yoke__worker *w)
     struct yoke_runtime *rt = w->rt;
     struct yoke__fiber *woken = NULL;
     bool awake = false;
-    yoke__store_relaxed(&w->slept_on, yoke__os_cpu());
+    yoke__store_relaxed(&w->slept_on, yoke__os_cpu()); /* a hint; pairs with sleeper_of() */
     yoke__store_relaxed(&w->parked, 1); /* before the bit, which releases it */
     int32_t asleep = yoke__add_seq(&rt->parked, 1) + 1;
     yoke__or_seq(&rt->sleepers[w->index / 64], (uint64_t)1 << (w->index % 64));

@@ -9,7 +9,7 @@
  * Between mark and increment some would answer "yes" and others still "no". Nobody may go from the one to the other: who was told so, or has himself
  * called for the cancel that somebody else was about. So whoever finds a mark that is not yet `known` increments the epoch himself before he goes
  * on, be it that he asks, calls for a cancel or a stop, or leaves a scope; `known` is set, by any of them, behind an increment that came after the
- * mark. (tests/model/known.c)
+ * mark. (tests/model/known.c; leaving and stopping: tests/white/known.c)
  *
  * Waking. A strand that blocks sits down in its scope (seat.h), after the scope was linked to its ancestors (lazily: what never blocks is
  * never registered), and checks for a cancel after that. A canceller marks, and then visits the seats: either it sees the wait, or the

@@ -380,12 +380,13 @@ void work_end(struct work *work, double result)
     double took = now_ns() - w->begin;
     if (!right(w, result))
         wrong(w, result);
+    if (w->runs++ == 0 && work->kind == COARSE)
+        return; /* threads have started; not counted, however long it took */
     w->spent += took;
     if (work->kind == COARSE)
-        w->kept = w->runs == 0 ? 0 : fmax(w->kept, longest_gap(w)); /* in the first, threads start */
-    else if (w->runs == 0 || took < w->kept)
+        w->kept = fmax(w->kept, longest_gap(w));
+    else if (w->runs == 1 || took < w->kept)
         w->kept = took;
-    w->runs++;
 }
 
 void work_print(struct work *work, const char *subject)

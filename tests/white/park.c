@@ -8,9 +8,10 @@
 
 enum { WORKERS = 4, ELSEWHERE = 100000 };
 
+/* Who has announced his sleep may still count as one who searches, and then nobody is woken. */
 static void until_the_others_sleep(struct yoke_runtime *rt)
 {
-    while (__builtin_popcountll(load(&rt->sleepers[0])) != WORKERS - 1)
+    while (__builtin_popcountll(load(&rt->sleepers[0])) != WORKERS - 1 || load(&rt->searching) != 0)
         sched_yield();
 }
 
